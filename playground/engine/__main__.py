@@ -1,0 +1,52 @@
+"""Start the engine: `python -m playground.engine --socket PATH [--threads N]`."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+
+from training import lifeline
+
+
+def main() -> None:
+    lifeline.attach()
+    parser = argparse.ArgumentParser(prog="python -m playground.engine")
+    parser.add_argument("--socket", required=True, help="path of the Unix socket (107 bytes)")
+    parser.add_argument("--threads", type=int, default=0, help="threads of torch, 0 = all")
+    options = parser.parse_args()
+    if len(os.fsencode(options.socket)) > 107:
+        parser.error("--socket: the path is longer than 107 bytes")
+    # Threads that spin for each other make a token 15 times slower while a training runs beside.
+    os.environ.update(OMP_WAIT_POLICY="PASSIVE")
+    os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+    # Threads may be deep in torch: once uvicorn has closed its connections, leave at once.
+    # uvicorn raises the caught signal again when it is done, which ends up here.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    serve(options.socket, options.threads)
+
+
+def serve(socket: str, threads: int) -> None:
+    import uvicorn
+
+    from playground.engine.app import Engine
+
+    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=form)
+    uvicorn.run(
+        Engine(threads),
+        uds=socket,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        limit_concurrency=512,
+    )
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""Names and folders in, models in memory out.
+
+One base carries many LoRA adapters; full models stand beside. All changes run one after the other
+in one background thread, so that a request never waits for torch. Knows no request and no line.
+"""
+
+import contextlib
+import ctypes
+import gc
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from playground.engine.wire import Load
+from training.errors import UserError
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from torch import nn
+
+log = logging.getLogger("engine")
+HEADROOM = 1.3
+"""Memory that must be available, in sizes of the weights, before they are loaded."""
+
+
+@dataclass
+class Weights:
+    """A base or full model in memory, with the adapters that sit on it."""
+
+    module: "nn.Module"
+    peft: "PeftModel | None" = None
+    adapters: set[str] = field(default_factory=set)
+    active: str | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _changes: int = 0
+
+    @contextlib.contextmanager
+    def step(self, adapter: str | None) -> Iterator[None]:
+        """Hold the weights for one token, computed with this adapter (None: the base alone)."""
+        while self._changes:
+            time.sleep(0.001)
+        with self._lock:
+            self._use(adapter)
+            yield
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[None]:
+        """Hold the weights between two tokens of whoever generates."""
+        self._changes += 1
+        try:
+            with self._lock:
+                yield
+        finally:
+            self._changes -= 1
+
+    def _use(self, adapter: str | None) -> None:
+        if self.peft is None or adapter == self.active or adapter not in {None, *self.adapters}:
+            return  # an adapter that was just taken away: its stream ends at its next look
+        if adapter is None:
+            self.peft.base_model.disable_adapter_layers()
+        else:
+            self.peft.base_model.enable_adapter_layers()
+            self.peft.set_adapter(adapter, inference_mode=True)
+        self.active = adapter
+
+
+@dataclass(eq=False)
+class Entry:
+    """A model under its name."""
+
+    name: str
+    path: Path
+    base: str | None
+    base_path: Path | None
+    state: str = "loading"
+    """loading, ready or failed."""
+    phase: str = "waiting"
+    """While loading: waiting, reading."""
+    error: UserError | None = None
+    size_bytes: int = 0
+    used_at: float = field(default_factory=time.time)
+    streams: int = 0
+    """Streams that wait for it or run on it."""
+    is_gone: bool = False
+    weights: Weights | None = None
+
+    @property
+    def root(self) -> str:
+        """Name of the weights that it needs: its base's, or its own."""
+        return self.base or self.name
+
+    @property
+    def adapter(self) -> str | None:
+        return self.name if self.base else None
+
+    def as_dict(self) -> dict:
+        return {
+            "id": self.name,
+            "object": "model",
+            "state": self.state,
+            "phase": self.phase,
+            "error": self.error.as_dict() if self.error else None,
+            "bytes": self.size_bytes,
+            "base": self.base,
+            "used_at": int(self.used_at),
+            "streams": self.streams,
+        }
+
+
+class Shelf:
+    def __init__(self, threads: int = 0) -> None:
+        self.threads = threads
+        self.entries: dict[str, Entry] = {}
+        self._weights: dict[str, Weights] = {}
+        self._lock = threading.Lock()
+        """Guards `entries`; `_weights` is touched by the background thread only."""
+        self._background = ThreadPoolExecutor(1, "shelf")
+        self._background.submit(self._warm_up)
+
+    def _warm_up(self) -> None:
+        """Import what loading needs, so that the first model does not wait for it."""
+        import torch
+
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        import peft  # noqa: F401
+        import transformers
+
+        transformers.utils.logging.disable_progress_bar()
+
+    def load(self, wanted: Load) -> Entry:
+        """Begin to load; a model that is there or on its way stays as it is."""
+        with self._lock:
+            entry = self.entries.get(wanted.model)
+            if entry and entry.path == wanted.path and entry.state != "failed":
+                return entry
+            if entry:
+                entry.is_gone = True
+            entry = Entry(wanted.model, wanted.path, wanted.base, wanted.base_path)
+            self.entries[entry.name] = entry
+        self._background.submit(self._bring, entry)
+        return entry
+
+    def unload(self, *names: str) -> "Future[None]":
+        """Take models off the shelf at once; the future ends when their memory is given back.
+
+        Raises: UserError("model_not_loaded").
+        """
+        with self._lock:
+            for name in names:
+                if name not in self.entries:
+                    raise UserError("model_not_loaded", model=name)
+            for name in names:
+                self.entries.pop(name).is_gone = True
+        return self.sweep()
+
+    def release(self) -> tuple[list[str], "Future[None]"]:
+        """Unload every model that nobody is talking to."""
+        with self._lock:
+            idle = [e.name for e in self.entries.values() if not e.streams]
+            for name in idle:
+                self.entries.pop(name).is_gone = True
+        return idle, self.sweep()
+
+    def sweep(self) -> "Future[None]":
+        return self._background.submit(self._sweep)
+
+    def acquire(self, name: str) -> Entry:
+        """Return a loaded model and count a stream on it (give_back ends it).
+
+        Raises: UserError("model_not_loaded"), UserError("model_loading"), or why it failed.
+        """
+        with self._lock:
+            entry = self.entries.get(name)
+            if entry is None:
+                raise UserError("model_not_loaded", model=name)
+            if entry.error:
+                raise entry.error
+            if entry.weights is None:
+                raise UserError("model_loading", model=name)
+            entry.streams += 1
+            entry.used_at = time.time()
+            return entry
+
+    def give_back(self, entry: Entry) -> None:
+        with self._lock:
+            entry.streams -= 1
+            entry.used_at = time.time()
+        if entry.is_gone and not entry.streams:
+            entry.weights = None
+            self.sweep()
+
+    def listing(self) -> list[dict]:
+        with self._lock:
+            return [entry.as_dict() for entry in self.entries.values()]
+
+    # --- the background thread ----------------------------------------------------------------
+
+    def _bring(self, entry: Entry) -> None:
+        if entry.is_gone:
+            return
+        entry.phase = "reading"
+        try:
+            weights = self._root(entry)
+            if entry.base:
+                self._attach(entry, weights)
+        except UserError as error:
+            self._settle(entry, error=error)
+        except MemoryError:
+            self._settle(entry, error=UserError("engine_memory", model=entry.name))
+        except Exception:
+            log.exception("loading %s failed", entry.name)
+            self._settle(entry, error=UserError("model_load_failed", model=entry.name))
+        else:
+            self._settle(entry, weights=weights)
+        if entry.is_gone or entry.error:
+            self._sweep()
+
+    def _settle(
+        self, entry: Entry, *, weights: Weights | None = None, error: UserError | None = None
+    ) -> None:
+        with self._lock:
+            entry.weights, entry.error = weights, error
+            entry.state = entry.phase = "failed" if error else "ready"
+
+    def _root(self, entry: Entry) -> Weights:
+        from training.lm import load
+
+        folder = entry.base_path or entry.path
+        entry.size_bytes = load.size_bytes(entry.path)
+        if entry.root not in self._weights:
+            self._check_memory(entry, load.memory_bytes(folder))
+            self._weights[entry.root] = Weights(load.model(folder))
+        return self._weights[entry.root]
+
+    def _attach(self, entry: Entry, weights: Weights) -> None:
+        from training.lm import load
+
+        if entry.name in weights.adapters:
+            self._detach(entry.name, weights)
+        self._check_memory(entry, load.size_bytes(entry.path))
+        with weights.change():
+            weights.peft = load.attach(weights.peft or weights.module, entry.path, entry.name)
+            weights.adapters.add(entry.name)
+            weights.active = ""
+
+    def _detach(self, name: str, weights: Weights) -> None:
+        with weights.change():
+            weights.adapters.remove(name)
+            if weights.adapters:
+                weights.peft.delete_adapter(name)
+            else:
+                weights.module, weights.peft = weights.peft.unload(), None
+            weights.active = ""
+
+    def _check_memory(self, entry: Entry, needed: int) -> None:
+        available = psutil.virtual_memory().available
+        if available < HEADROOM * needed:
+            raise UserError(
+                "engine_memory_short",
+                model=entry.name,
+                needed_mb=int(HEADROOM * needed / 2**20) + 1,
+                available_mb=available // 2**20,
+            )
+
+    def _sweep(self) -> None:
+        """Drop weights and adapters that no entry names any more."""
+        with self._lock:
+            entries = list(self.entries.values())
+        wanted = {entry.root for entry in entries}
+        names = {entry.name for entry in entries}
+        for root in [root for root in self._weights if root not in wanted]:
+            del self._weights[root]
+        for weights in self._weights.values():
+            for name in weights.adapters - names:
+                self._detach(name, weights)
+        _give_memory_back()
+
+
+def _give_memory_back() -> None:
+    gc.collect()
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+        torch.cuda.empty_cache()

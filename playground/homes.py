@@ -1,0 +1,78 @@
+"""Names of models in, their folders out: "base:SLUG" and "tuned:ID".
+
+Paths are made here, from the catalogue and the rows, never from what a user sends.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from training import bases, registry
+from training.bases import Base
+from training.chat import Renderer
+from training.errors import UserError
+from training.models import TunedModel
+
+
+@dataclass(frozen=True)
+class Home:
+    folder: Path
+    """Weights or adapter, tokenizer and chat template."""
+    label: str
+    context_length: int
+    base: Base | None = None
+    """The base that an adapter sits on; None for a model that stands alone."""
+
+
+def find(name: str) -> Home:
+    """Raises: UserError("model_unknown"), UserError("base_missing") or the base's own problem."""
+    kind, _, key = name.partition(":")
+    if kind == "base":
+        base = bases.find(key)
+        return Home(base.folder, base.name, base.context_length)
+    tuned = TunedModel.objects.filter(pk=key).select_related("job").first()
+    if kind != "tuned" or tuned is None:
+        raise UserError("model_unknown", model=name)
+    folder = registry.folder(tuned)
+    if tuned.method != "lora":
+        return Home(folder, tuned.name, Renderer.of(folder).context_length)
+    base = bases.find(tuned.base)
+    return Home(folder, tuned.name, base.context_length, base)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One line of the model list."""
+
+    name: str
+    label: str
+    base: str = ""
+
+
+@dataclass(frozen=True)
+class Choices:
+    bases: list[Choice]
+    tuned: list[Choice]
+
+    def label(self, name: str) -> str:
+        """Return the words for a name; empty when the user has no such model."""
+        return next((c.label for c in [*self.bases, *self.tuned] if c.name == name), "")
+
+    def allow(self, name: str) -> None:
+        """Raises: UserError("model_unknown") for a name that the user may not talk to."""
+        if not self.label(name):
+            raise UserError("model_unknown", model=name)
+
+    @property
+    def first(self) -> str:
+        """What a new conversation begins with: the newest own model, else the first base."""
+        return next((choice.name for choice in [*self.tuned, *self.bases]), "")
+
+
+def choices(owner: object) -> Choices:
+    """Return what a user may talk to: every base that passes the gate, and the own models."""
+    usable = [base for base in bases.catalogue() if base.problem is None]
+    tuned = TunedModel.objects.filter(owner=owner)
+    return Choices(
+        [Choice(f"base:{base.slug}", base.name) for base in usable],
+        [Choice(f"tuned:{row.pk}", row.name, row.base) for row in tuned],
+    )

@@ -1,0 +1,43 @@
+"""Rows of talking: a conversation and its messages."""
+
+from django.conf import settings
+from django.db import models
+
+from training.models import id_field
+
+
+class Conversation(models.Model):
+    id = id_field()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="conversations"
+    )
+    title = models.CharField(max_length=200, blank=True)
+    model = models.CharField(max_length=120)
+    """Name of the model as the engine knows it: "base:SLUG" or "tuned:ID"."""
+    system_prompt = models.TextField(blank=True)
+    parameters = models.JSONField(default=dict, blank=True)
+    """temperature, top_p, max_tokens as last used."""
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-updated_at"]
+
+    def __str__(self) -> str:
+        return self.title or self.id
+
+
+class Message(models.Model):
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages")
+    role = models.CharField(max_length=10)
+    content = models.TextField()
+    usage = models.JSONField(default=dict, blank=True)
+    """prompt_tokens, completion_tokens, seconds, finish_reason of an answer."""
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.usage.get("completion_tokens", 0) / (self.usage.get("seconds") or 1)

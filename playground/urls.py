@@ -1,0 +1,14 @@
+from django.urls import path
+
+from playground import views
+
+urlpatterns = [
+    path("", views.playground, name="playground"),
+    path("new/", views.new, name="conversation-new"),
+    path("load/", views.load, name="playground-load"),
+    path("unload/", views.unload, name="playground-unload"),
+    path("state/", views.state, name="playground-state"),
+    path("<str:conversation_id>/", views.conversation, name="conversation"),
+    path("<str:conversation_id>/delete/", views.delete, name="conversation-delete"),
+    path("<str:conversation_id>/rename/", views.rename, name="conversation-rename"),
+]

@@ -1,0 +1,150 @@
+"""The pages of the playground: conversation, model list, load and unload."""
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from playground import client, conversations, homes
+from playground.models import Conversation
+from playground.parameters import Parameters
+from training import wording
+from training.errors import UserError
+
+LISTED = 100
+
+
+@require_GET
+def playground(request: HttpRequest) -> HttpResponse:
+    """Open the newest conversation, or an empty page for a new one."""
+    model = request.GET.get("model", "")
+    newest = Conversation.objects.filter(owner=request.user).first()
+    if newest and not model and "new" not in request.GET:
+        return redirect("conversation", newest.pk)
+    return _page(request, None, model)
+
+
+@require_GET
+def conversation(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    found = _own(request, conversation_id)
+    return _page(request, found, found.model)
+
+
+def _page(request: HttpRequest, found: Conversation | None, model: str) -> HttpResponse:
+    choices = homes.choices(request.user)
+    chosen = model if choices.label(model) else choices.first
+    context = {
+        "conversation": found,
+        "turns": found.messages.all() if found else [],
+        "conversations": Conversation.objects.filter(owner=request.user)[:LISTED],
+        "choices": choices,
+        "missing_model": bool(model) and model != chosen,
+        "parameters": Parameters.parse(found.parameters if found else {}),
+        "system_prompt": found.system_prompt if found else "",
+    }
+    return render(request, "playground/page.html", context | _state(chosen))
+
+
+@require_POST
+def new(request: HttpRequest) -> HttpResponse:
+    """Begin a conversation; the chat page asks for JSON, a plain form goes to its page."""
+    model = request.POST.get("model", "")
+    try:
+        homes.choices(request.user).allow(model)
+        begun = conversations.create(request.user, model)
+    except UserError as problem:
+        if request.accepts("text/html"):
+            return _say_and_return(request, problem)
+        return JsonResponse({"error": _text(problem)}, status=422)
+    if request.accepts("text/html"):
+        return redirect("conversation", begun.pk)
+    url = reverse("conversation", args=[begun.pk])
+    return JsonResponse({"id": begun.pk, "url": url}, status=201)
+
+
+@require_POST
+def delete(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    conversations.delete(_own(request, conversation_id))
+    messages.success(request, _("대화를 삭제했습니다."))
+    return redirect("playground")
+
+
+@require_POST
+def rename(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    found = _own(request, conversation_id)
+    try:
+        conversations.rename(found, request.POST.get("title", ""))
+    except UserError as problem:
+        messages.error(request, _text(problem))
+    return redirect("conversation", found.pk)
+
+
+@require_POST
+def load(request: HttpRequest) -> HttpResponse:
+    return _move(request, client.load)
+
+
+@require_POST
+def unload(request: HttpRequest) -> HttpResponse:
+    return _move(request, client.unload)
+
+
+def _move(request: HttpRequest, verb) -> HttpResponse:
+    """Load or unload the model of the form, then show how it stands."""
+    model = request.POST.get("model", "")
+    _allow_or_404(request, model)
+    problem = None
+    try:
+        verb(model)
+    except UserError as error:
+        problem = error
+    if request.htmx:
+        return render(request, "playground/_load_state.html", _state(model, problem))
+    return _say_and_return(request, problem)
+
+
+@require_GET
+def state(request: HttpRequest) -> HttpResponse:
+    """Answer the fragment that shows whether a model is in memory."""
+    model = request.GET.get("model", "")
+    _allow_or_404(request, model)
+    return render(request, "playground/_load_state.html", _state(model))
+
+
+def _state(model: str, problem: UserError | None = None) -> dict:
+    """Return what _load_state.html needs: the state, or why it can't be had."""
+    found = client.ModelState(model)
+    if problem is None and model:
+        try:
+            found = client.state(model)
+        except UserError as error:
+            problem = error
+    return {"model": model, "load_state": found, "problem": problem or found.error}
+
+
+def _allow_or_404(request: HttpRequest, model: str) -> None:
+    try:
+        homes.choices(request.user).allow(model)
+    except UserError as problem:
+        raise Http404 from problem
+
+
+def _own(request: HttpRequest, conversation_id: str) -> Conversation:
+    return get_object_or_404(Conversation, owner=request.user, pk=conversation_id)
+
+
+def _say_and_return(request: HttpRequest, problem: UserError | None) -> HttpResponse:
+    """Go on to where the form asked for, if that is a page of ours."""
+    if problem:
+        messages.error(request, _text(problem))
+    goal = request.POST.get("next", "")
+    allowed = url_has_allowed_host_and_scheme(goal, {request.get_host()}, request.is_secure())
+    return redirect(goal if allowed else "playground")
+
+
+def _text(problem: UserError) -> str:
+    sentence = wording.say(problem.code, problem.params)
+    return f"{sentence.what} {sentence.cure}"

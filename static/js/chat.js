@@ -1,0 +1,308 @@
+// The chat page: questions go out over a websocket, text comes in as it is generated.
+// All text is set with textContent; every word shown comes from the page (#chat-words).
+
+const FIRST_WAIT = 500;
+const LONGEST_WAIT = 10_000;
+const SIGNED_OUT = 4401;
+const NOT_FOUND = 4404;
+const NEAR_BOTTOM = 48;
+
+const find = (id) => document.getElementById(id);
+const chat = find("chat");
+const words = find("chat-words").dataset;
+const scroller = find("chat-scroll");
+const turns = find("turns");
+const question = find("question");
+const settings = find("chat-settings");
+const wide = window.matchMedia("(min-width: 62.01rem)");
+
+let socket = null;
+let wait = FIRST_WAIT;
+let timer = 0;
+let isOver = false;
+let answer = null;
+
+// --- words and places ----------------------------------------------------------------------
+
+function say(text) {
+  const status = find("chat-status");
+  if (status.textContent !== text) status.textContent = text;
+}
+
+function filled(text, values) {
+  return Object.entries(values).reduce((said, [key, value]) => said.replace(`__${key}__`, value), text);
+}
+
+function isAtBottom() {
+  return scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_BOTTOM;
+}
+
+function keepingPlace(change) {
+  const follow = isAtBottom();
+  change();
+  if (follow) scroller.scrollTop = scroller.scrollHeight;
+}
+
+function addTurn(kind) {
+  const turn = find(`turn-${kind}`).content.firstElementChild ?? find(`turn-${kind}`).content.querySelector("li");
+  const copy = turn.cloneNode(true);
+  find("chat-empty").hidden = true;
+  turns.append(copy);
+  return copy;
+}
+
+function toBottom() {
+  scroller.scrollTop = scroller.scrollHeight;
+}
+
+// --- one answer ----------------------------------------------------------------------------
+
+class Answer {
+  constructor(text) {
+    this.question = text;
+    this.asked = addTurn("user");
+    this.asked.querySelector(".turn-text").textContent = text;
+    this.turn = addTurn("assistant");
+    this.turn.classList.add("running", "waiting");
+    this.turn.setAttribute("aria-busy", "true");
+    this.text = document.createTextNode("");
+    this.turn.querySelector(".turn-text").replaceChildren(this.text);
+    this.failed = false;
+    toBottom();
+  }
+
+  add(text) {
+    keepingPlace(() => {
+      this.turn.classList.remove("waiting");
+      this.text.appendData(text);
+    });
+  }
+
+  end(usage, ending) {
+    keepingPlace(() => {
+      this.turn.classList.remove("running", "waiting");
+      this.turn.removeAttribute("aria-busy");
+      if (!this.text.data) return this.turn.remove();
+      if (usage?.completion_tokens) {
+        const seconds = usage.seconds || 1;
+        this.turn.querySelector(".turn-meta").textContent = filled(words.meta, {
+          tokens: usage.completion_tokens,
+          speed: (usage.completion_tokens / seconds).toFixed(1),
+          seconds: seconds.toFixed(1),
+        });
+      }
+      this.turn.querySelector(".turn-end").textContent = ending ?? "";
+    });
+  }
+
+  fail(what, cure) {
+    this.failed = true;
+    keepingPlace(() => {
+      const notice = addTurn("error");
+      notice.querySelector(".what").textContent = what;
+      notice.querySelector(".cure").textContent = cure;
+      notice.querySelector("button").addEventListener("click", () => {
+        if (!answer && ask(this.question)) notice.remove();
+      });
+    });
+  }
+
+  takeBack() {
+    this.asked.remove();
+    this.turn.remove();
+    find("chat-empty").hidden = turns.children.length > 0;
+    if (!question.value) question.value = this.question;
+  }
+}
+
+function setAnswer(value) {
+  answer = value;
+  find("send").hidden = Boolean(value);
+  find("stop").hidden = !value;
+}
+
+function endAnswer(usage, ending) {
+  answer.end(usage, ending);
+  setAnswer(null);
+}
+
+// --- frames --------------------------------------------------------------------------------
+
+const frames = {
+  queued: ({ place }) => say(filled(words.queued, { place })),
+  loading: () => {
+    say(words.loading);
+    refreshState();
+  },
+  start: () => {
+    say(words.answering);
+    refreshState();
+  },
+  trimmed: ({ count }) => say(filled(words.trimmed, { count })),
+  delta: ({ text }) => answer?.add(text),
+  done: ({ message }) => {
+    if (!answer) return;
+    const said = answer.failed ? "" : message ? words.done : words.nothing;
+    endAnswer(message?.usage, words[ending(message?.usage?.finish_reason)]);
+    say(said);
+    refreshState();
+  },
+  error: ({ what, cure, refused }) => {
+    if (!refused && answer) return answer.fail(what, cure);
+    say(`${what} ${cure}`);
+    if (answer && refused) {
+      answer.takeBack();
+      setAnswer(null);
+    }
+  },
+};
+
+function ending(reason) {
+  return reason ? `end${reason[0].toUpperCase()}${reason.slice(1)}` : "";
+}
+
+function refreshState() {
+  window.htmx?.trigger("#model-state", "refresh");
+}
+
+// --- the socket ----------------------------------------------------------------------------
+
+function connect() {
+  window.clearTimeout(timer);
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  socket = new WebSocket(`${scheme}://${location.host}/ws/playground/${chat.dataset.conversation}/`);
+  socket.addEventListener("open", () => {
+    wait = FIRST_WAIT;
+    if (find("chat-status").textContent === words.connecting) say("");
+  });
+  socket.addEventListener("message", (event) => {
+    const frame = JSON.parse(event.data);
+    frames[frame.type]?.(frame);
+  });
+  socket.addEventListener("close", dropped);
+  return socket;
+}
+
+function dropped(event) {
+  if (event.target !== socket) return;
+  if (answer) endAnswer(null, words.cut);
+  if (event.code === SIGNED_OUT) return location.assign(`${chat.dataset.login}?next=${location.pathname}`);
+  if (event.code === NOT_FOUND) {
+    isOver = true;
+    return say(words.gone);
+  }
+  say(words.connecting);
+  timer = window.setTimeout(connect, wait * (0.75 + Math.random() / 2));
+  wait = Math.min(wait * 2, LONGEST_WAIT);
+}
+
+function opened() {
+  if (!socket || socket.readyState > WebSocket.OPEN) connect();
+  if (socket.readyState === WebSocket.OPEN) return Promise.resolve(true);
+  const mine = socket;
+  return new Promise((resolve) => {
+    mine.addEventListener("open", () => resolve(true), { once: true });
+    mine.addEventListener("close", () => resolve(false), { once: true });
+  });
+}
+
+// --- asking --------------------------------------------------------------------------------
+
+async function begin(text) {
+  const body = new FormData(settings);
+  const response = await fetch(chat.dataset.new, {
+    method: "POST",
+    body,
+    headers: { Accept: "application/json" },
+  });
+  const begun = await response.json();
+  if (!response.ok) throw new Error(begun.error);
+  chat.dataset.conversation = begun.id;
+  history.replaceState(null, "", begun.url);
+  for (const form of document.querySelectorAll("form[data-action]")) {
+    form.action = `${begun.url}${form.dataset.action}`;
+  }
+  find("chat-tools").hidden = false;
+  nameConversation(begun.url, text);
+}
+
+function nameConversation(url, text) {
+  const title = text.trim().replace(/\s+/g, " ").slice(0, 40);
+  const item = document.createElement("li");
+  const link = document.createElement("a");
+  link.href = url;
+  link.textContent = title;
+  link.setAttribute("aria-current", "page");
+  item.append(link);
+  find("conversation-list").prepend(item);
+  find("chat-title").textContent = title;
+  find("title").value = title;
+}
+
+function ask(text) {
+  if (isOver || answer || !text.trim()) return false;
+  if (!settings.checkValidity()) {
+    settings.closest("details").open = true;
+    settings.reportValidity();
+    say(words.invalid);
+    return false;
+  }
+  setAnswer(new Answer(text));
+  say(words.asking);
+  deliver(answer).catch((problem) => giveUp(problem.message || words.unsent));
+  return true;
+}
+
+async function deliver(mine) {
+  const values = Object.fromEntries(new FormData(settings));
+  if (!chat.dataset.conversation) await begin(mine.question);
+  if (!(await opened())) throw new Error(words.unsent);
+  if (answer !== mine) return;
+  socket.send(
+    JSON.stringify({
+      type: "send",
+      text: mine.question,
+      model: values.model,
+      system_prompt: values.system_prompt,
+      parameters: {
+        temperature: Number(values.temperature),
+        top_p: Number(values.top_p),
+        max_tokens: Number(values.max_tokens),
+      },
+    }),
+  );
+}
+
+function giveUp(text) {
+  answer?.takeBack();
+  setAnswer(null);
+  say(text);
+}
+
+find("composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (ask(question.value)) question.value = "";
+});
+
+question.addEventListener("keydown", (event) => {
+  const isComposing = event.isComposing || event.keyCode === 229;
+  if (event.key !== "Enter" || event.shiftKey || isComposing) return;
+  event.preventDefault();
+  find("composer").requestSubmit();
+});
+
+find("stop").addEventListener("click", () => {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "stop" }));
+  question.focus();
+});
+
+settings.addEventListener("submit", (event) => event.preventDefault());
+
+function fitSides() {
+  for (const side of document.querySelectorAll("details.side")) side.open = wide.matches;
+}
+
+wide.addEventListener("change", fitSides);
+fitSides();
+toBottom();
+if (chat.dataset.conversation) connect();

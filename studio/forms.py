@@ -1,0 +1,228 @@
+"""Forms: what a page may send, checked. The bounds of knobs are recipe's, not ours."""
+
+from collections.abc import Iterator
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from studio.models import User
+from training import bases, recipe
+from training.models import DatasetVersion, Job
+
+RECOMMENDED, MANUAL = "recommended", "manual"
+NEW_PASSWORD = {"autocomplete": "new-password"}
+
+
+class PersonForm(forms.ModelForm):
+    """An account's user name, name and password."""
+
+    password = forms.CharField(
+        label=gettext_lazy("비밀번호"),
+        help_text=gettext_lazy("8자 이상으로, 짐작하기 어렵게 정하세요. 숫자만으로는 만들 수 없습니다."),
+        widget=forms.PasswordInput(attrs=NEW_PASSWORD),
+        strip=False,
+    )
+    again = forms.CharField(
+        label=gettext_lazy("비밀번호 확인"),
+        widget=forms.PasswordInput(attrs=NEW_PASSWORD),
+        strip=False,
+    )
+
+    class Meta:
+        model = User
+        fields = ("username", "name")
+        labels = {"username": gettext_lazy("아이디")}
+        help_texts = {
+            "username": gettext_lazy("로그인할 때 씁니다. 글자, 숫자와 @ . + - _ 를 쓸 수 있습니다."),
+            "name": gettext_lazy("화면 위쪽에 보이는 이름입니다. 비워 두면 아이디가 보입니다."),
+        }
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].widget.attrs |= {"autocomplete": "username", "autofocus": True}
+        self.fields["name"].widget.attrs["autocomplete"] = "name"
+
+    def clean(self) -> dict:
+        cleaned = super().clean()
+        password, again = cleaned.get("password"), cleaned.get("again")
+        if password and again and password != again:
+            self.add_error("again", _("두 비밀번호가 서로 다릅니다."))
+        elif password:
+            try:
+                validate_password(password, User(username=cleaned.get("username", "")))
+            except ValidationError as error:
+                self.add_error("password", error)
+        return cleaned
+
+    def account(self) -> dict[str, str]:
+        return {key: self.cleaned_data[key] for key in ("username", "name", "password")}
+
+
+class NewPersonForm(PersonForm):
+    """An account that an administrator makes for somebody."""
+
+    role = forms.ChoiceField(
+        label=gettext_lazy("역할"),
+        choices=[
+            ("member", gettext_lazy("사용자: 자기 데이터와 모델만 봅니다")),
+            ("administrator", gettext_lazy("관리자: 계정도 추가하고 멈출 수 있습니다")),
+        ],
+        initial="member",
+        widget=forms.RadioSelect,
+    )
+
+
+class MethodForm(forms.Form):
+    method = forms.ChoiceField(
+        choices=[(method.key, method.label) for method in recipe.METHODS.values()],
+        error_messages={"required": gettext_lazy("학습 방법을 하나 선택하세요.")},
+    )
+
+
+class ModelForm(forms.Form):
+    """Step 2: name, base and knobs. `is_draft` lets unfinished values through, for autosave."""
+
+    name = forms.CharField(label=gettext_lazy("모델 이름"), max_length=64, required=False)
+    base = forms.CharField(label=gettext_lazy("기본 모델"), max_length=100, required=False)
+    mode = forms.ChoiceField(
+        choices=[(RECOMMENDED, ""), (MANUAL, "")], required=False, initial=RECOMMENDED
+    )
+
+    def __init__(self, job: Job, data: dict | None = None, *, is_draft: bool = False) -> None:
+        self.job, self.is_draft = job, is_draft
+        values = {key: recipe_text(value) for key, value in job.knobs.items()}
+        mode = MANUAL if job.knobs else RECOMMENDED
+        super().__init__(
+            data, initial={"name": job.name, "base": job.base, "mode": mode, **values}
+        )
+        for knob in recipe.knobs_of(job.method):
+            self.fields[knob.key] = forms.CharField(
+                label=knob.label,
+                required=False,
+                max_length=20,
+                help_text=knob.help,
+                widget=forms.TextInput(
+                    attrs={"inputmode": "decimal", "placeholder": "auto", "autocomplete": "off"}
+                ),
+            )
+
+    def clean_name(self) -> str:
+        name = self.cleaned_data["name"].strip()
+        if not name and not self.is_draft:
+            raise ValidationError(_("모델 이름을 입력하세요. 나중에 바꿀 수 있습니다."))
+        return name
+
+    def clean_base(self) -> str:
+        slug = self.cleaned_data["base"]
+        usable = {base.slug for base in bases.catalogue() if not base.problem}
+        if slug not in usable and not (self.is_draft and not slug):
+            raise ValidationError(_("기본 모델을 하나 선택하세요."))
+        return slug
+
+    def clean(self) -> dict:
+        cleaned = super().clean()
+        cleaned["knobs"] = {}
+        if cleaned.get("mode") == MANUAL:
+            try:
+                cleaned["knobs"] = recipe.parse(self.job.method, self.data)
+            except recipe.Invalid as invalid:
+                for key, text in invalid.errors.items():
+                    self.add_error(key, str(text))
+        return cleaned
+
+    def draft(self) -> dict:
+        return {key: self.cleaned_data[key] for key in ("name", "base", "knobs")}
+
+    def knobs(self, expert: bool) -> Iterator[tuple[recipe.Knob, forms.BoundField]]:
+        for knob in recipe.knobs_of(self.job.method):
+            if knob.expert == expert:
+                yield knob, self[knob.key]
+
+    def main_knobs(self) -> list:
+        return list(self.knobs(expert=False))
+
+    def expert_knobs(self) -> list:
+        return list(self.knobs(expert=True))
+
+    @property
+    def is_manual(self) -> bool:
+        return self["mode"].value() == MANUAL
+
+    @property
+    def opens_expert(self) -> bool:
+        return any(field.value() or field.errors for _knob, field in self.knobs(expert=True))
+
+
+def recipe_text(value: float) -> str:
+    """Write a knob's number the way a person would type it."""
+    if float(value) == int(value):
+        return str(int(value))
+    return f"{value:.12f}".rstrip("0")
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(
+        label=gettext_lazy("JSONL 파일을 업로드"),
+        error_messages={
+            "required": gettext_lazy("파일을 먼저 선택하세요."),
+            "empty": gettext_lazy("내용이 없는 파일입니다. 다른 파일을 선택하세요."),
+        },
+    )
+
+    def clean_file(self) -> object:
+        file = self.cleaned_data["file"]
+        if file.size > settings.UPLOAD_LIMIT_BYTES:
+            limit = filesizeformat(settings.UPLOAD_LIMIT_BYTES)
+            raise ValidationError(
+                _("파일이 너무 큽니다. {limit}까지 올릴 수 있습니다.").format(limit=limit)
+            )
+        return file
+
+
+class UrlForm(forms.Form):
+    url = forms.CharField(
+        label=gettext_lazy("URL로부터 JSONL 파일을 업로드"),
+        max_length=2000,
+        error_messages={"required": gettext_lazy("주소를 입력하세요.")},
+        widget=forms.URLInput(attrs={"placeholder": "https://", "autocomplete": "off"}),
+    )
+
+
+class LibraryForm(forms.Form):
+    """One of the user's own versions that were read well: the newest of each dataset."""
+
+    version = forms.ModelChoiceField(
+        label=gettext_lazy("내 학습 데이터에서 선택"),
+        queryset=DatasetVersion.objects.none(),
+        error_messages={
+            "required": gettext_lazy("데이터를 하나 선택하세요."),
+            "invalid_choice": gettext_lazy("고른 데이터를 찾을 수 없습니다. 다시 선택하세요."),
+        },
+    )
+
+    def __init__(self, owner: User, data: dict | None = None) -> None:
+        super().__init__(data)
+        self.fields["version"].queryset = library(owner)
+
+
+def library(owner: User) -> QuerySet[DatasetVersion]:
+    newest = DatasetVersion.objects.filter(dataset=OuterRef("dataset")).order_by("-number")
+    return DatasetVersion.objects.filter(
+        dataset__owner=owner,
+        status=DatasetVersion.Status.READY,
+        pk=Subquery(newest.values("pk")[:1]),
+    ).select_related("dataset")
+
+
+class NameForm(forms.Form):
+    name = forms.CharField(
+        label=gettext_lazy("모델 이름"),
+        max_length=64,
+        error_messages={"required": gettext_lazy("이름을 입력하세요.")},
+    )

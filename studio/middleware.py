@@ -1,0 +1,104 @@
+"""What happens before and around every view: set-up first, then sign-in, and errors in words."""
+
+import logging
+import secrets
+from collections.abc import Callable
+
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import Resolver404, resolve
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from studio import accounts
+from training import wording
+from training.errors import UserError
+
+logger = logging.getLogger(__name__)
+OPEN_BEFORE_SETUP = {"setup", "live", "theme"}
+DJANGO_ANSWERS = (Http404, PermissionDenied, SuspiciousOperation, BadRequest)
+
+
+def wants_json(request: HttpRequest) -> bool:
+    return request.headers.get("Accept", "").startswith("application/json")
+
+
+class SetUpFirst:
+    """Until an administrator exists, only the set-up page and health are served."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if self.is_open(request) or request.user.is_authenticated or not accounts.needs_setup():
+            return self.get_response(request)
+        return render(request, "setup_first.html", status=503)
+
+    @staticmethod
+    def is_open(request: HttpRequest) -> bool:
+        try:
+            return resolve(request.path_info).url_name in OPEN_BEFORE_SETUP
+        except Resolver404:
+            return False
+
+
+class SignInRequired(LoginRequiredMiddleware):
+    """Every view needs an account, save those marked login_not_required."""
+
+    def handle_no_permission(self, request: HttpRequest, view: Callable) -> HttpResponse:
+        if wants_json(request):
+            return JsonResponse({"error": {"code": "signed_out"}}, status=401)
+        if not request.htmx:
+            return super().handle_no_permission(request, view)
+        # A fragment cannot show the sign-in page: have the whole page load again.
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+
+
+class PlainErrors:
+    """Turn what escapes a view into a page, a fragment or JSON that says what to do."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, UserError):
+            return users_error(request, error)
+        if isinstance(error, DJANGO_ANSWERS):
+            return None
+        return our_fault(request, error)
+
+
+def users_error(request: HttpRequest, error: UserError) -> HttpResponse:
+    """Answer 422 with what happened and what to do."""
+    words = wording.say(error.code, error.params)
+    if wants_json(request):
+        body = {"code": error.code, "message": str(words.what), "cure": str(words.cure)}
+        return JsonResponse({"error": body}, status=422)
+    if request.htmx:
+        response = render(request, "_error.html", {"error": error}, status=422)
+        response["HX-Retarget"] = "#notices"
+        response["HX-Reswap"] = "innerHTML show:#main:top"
+        return response
+    return render(request, "error.html", {"error": error, "back": back(request)}, status=422)
+
+
+def our_fault(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Log the error with its traceback under an id and answer 500 with that id."""
+    identity = secrets.token_hex(4)
+    logger.error("error %s at %s", identity, request.path, exc_info=error)
+    if wants_json(request):
+        return JsonResponse({"error": {"code": "unexpected", "id": identity}}, status=500)
+    return HttpResponse(render_to_string("500.html", {"error_id": identity}), status=500)
+
+
+def back(request: HttpRequest) -> str:
+    """Return the page the user came from, if it is ours."""
+    came_from = request.headers.get("Referer", "")
+    if url_has_allowed_host_and_scheme(came_from, allowed_hosts={request.get_host()}):
+        return came_from
+    return ""

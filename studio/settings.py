@@ -1,0 +1,270 @@
+"""The frame's one settings file: environment in, Django settings out.
+
+A value that cannot be used stops the start with one line that names the variable and what it takes.
+Every variable is listed in the README's settings table.
+"""
+
+import ipaddress
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+env = environ.Env()
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def text(name: str, default: str = "") -> str:
+    return env.str(name, default=default).strip()
+
+
+def number(name: str, default: float, low: float, high: float) -> float:
+    """Read a number from the environment.
+
+    Raises: ImproperlyConfigured, naming the variable and its bounds.
+    """
+    raw = text(name)
+    try:
+        value = float(raw) if raw else default
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise ImproperlyConfigured(f"{name}={raw!r} must be a number from {low:g} to {high:g}.")
+    return value
+
+
+def integer(name: str, default: int, low: int, high: int) -> int:
+    value = number(name, default, low, high)
+    if value != int(value):
+        raise ImproperlyConfigured(f"{name}={text(name)!r} must be a whole number.")
+    return int(value)
+
+
+def flag(name: str, default: bool) -> bool:
+    raw = text(name).lower()
+    if raw in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
+        return raw in ("1", "true", "yes", "on") if raw else default
+    raise ImproperlyConfigured(f"{name}={raw!r} must be 1 or 0.")
+
+
+def items(name: str) -> list[str]:
+    return [item.strip() for item in text(name).split(",") if item.strip()]
+
+
+def networks(name: str) -> list[str]:
+    """Read a list of hosts or networks that a URL may point to although they are private."""
+    for item in items(name):
+        host, _, port = item.partition(":") if item.count(":") == 1 else (item, "", "")
+        if port and not port.isdigit():
+            raise ImproperlyConfigured(f"{name}: {item!r} must be address, network or address:port.")
+        try:
+            ipaddress.ip_network(host, strict=False)
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"{name}: {item!r} is no IP address or network (e.g. 10.1.2.3 or 10.0.0.0/8)."
+            ) from None
+    return items(name)
+
+
+def folder(name: str, default: Path) -> Path:
+    path = Path(text(name) or default).expanduser().resolve()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".write-{secrets.token_hex(4)}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}={path} must be a folder that can be written: {error.strerror}.")
+    return path
+
+
+# --- places -----------------------------------------------------------------------------------
+DATA = folder("DADEUM_DATA", ROOT / "data")
+MODELS = Path(text("DADEUM_MODELS") or DATA / "models").expanduser().resolve()
+BUILTIN_MODEL = DATA / "builtin" / "smollm2-135m-instruct"
+
+
+def secret_key() -> str:
+    """Return the configured key, or one kept in the data folder (made on the first start)."""
+    if key := text("DADEUM_SECRET_KEY"):
+        return key
+    path = DATA / "secret_key"
+    if not path.exists():
+        fresh = DATA / f".secret-{secrets.token_hex(4)}"
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(64))
+        try:
+            path.hardlink_to(fresh)
+        except FileExistsError:
+            pass
+        fresh.unlink()
+    return path.read_text()
+
+
+# --- web --------------------------------------------------------------------------------------
+HOST = text("DADEUM_HOST", "127.0.0.1")
+PORT = integer("DADEUM_PORT", 8000, 1, 65535)
+DEBUG = flag("DADEUM_DEBUG", False)
+SECRET_KEY = secret_key()
+ALLOWED_HOSTS = items("DADEUM_ALLOWED_HOSTS") or ["127.0.0.1", "localhost", "[::1]"]
+if HOST not in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::") and HOST not in ALLOWED_HOSTS:
+    ALLOWED_HOSTS.append(HOST)
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "csp",
+    "channels",
+    "studio",
+    "training",
+    "playground",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "studio.middleware.SetUpFirst",
+    "studio.middleware.SignInRequired",
+    "studio.middleware.PlainErrors",
+]
+ROOT_URLCONF = "studio.urls"
+ASGI_APPLICATION = "studio.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "studio.views.frame.frame",
+            ],
+            "builtins": ["studio.templatetags.studio"],
+        },
+    }
+]
+
+# --- database ---------------------------------------------------------------------------------
+SQLITE_OPTIONS = {
+    "timeout": 20,
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+    " PRAGMA foreign_keys=ON; PRAGMA busy_timeout=20000;",
+}
+
+
+def database() -> dict:
+    raw = text("DADEUM_DATABASE_URL") or f"sqlite:///{DATA / 'dadeum.sqlite3'}"
+    if urlsplit(raw).scheme not in ("sqlite", "postgres", "postgresql"):
+        raise ImproperlyConfigured("DADEUM_DATABASE_URL must begin with postgresql:// or sqlite:///.")
+    settings = env.db_url_config(raw)
+    if settings["ENGINE"].endswith("sqlite3"):
+        settings["OPTIONS"] = SQLITE_OPTIONS
+    return settings
+
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- people -----------------------------------------------------------------------------------
+AUTH_USER_MODEL = "studio.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- security ---------------------------------------------------------------------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = False
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+UPLOAD_LIMIT_BYTES = integer("DADEUM_UPLOAD_LIMIT_MB", 2048, 1, 1_000_000) * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+FILE_UPLOAD_TEMP_DIR = DATA / "incoming"
+FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
+
+# --- language and time ------------------------------------------------------------------------
+LANGUAGE_CODE = "ko"
+LANGUAGES = [("ko", "한국어"), ("en", "English")]
+LOCALE_PATHS = [ROOT / "locale"]
+USE_I18N = True
+TIME_ZONE = text("DADEUM_TIME_ZONE", "Asia/Seoul")
+USE_TZ = True
+
+# --- static files -----------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATICFILES_DIRS = [ROOT / "static"]
+STATIC_ROOT = ROOT / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+if DEBUG:
+    STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    WHITENOISE_USE_FINDERS = True
+
+# --- queue ------------------------------------------------------------------------------------
+LEASE_SECONDS = number("DADEUM_LEASE_SECONDS", 60, 1, 3600)
+BEAT_SECONDS = number("DADEUM_BEAT_SECONDS", min(0.5, LEASE_SECONDS / 6), 0.05, 600)
+if BEAT_SECONDS * 3 > LEASE_SECONDS:
+    raise ImproperlyConfigured("DADEUM_BEAT_SECONDS must be a third of DADEUM_LEASE_SECONDS or less.")
+BROKER_URL = text("DADEUM_BROKER_URL", "embedded://localhost")
+if BROKER_URL.split(":")[0] not in ("embedded", "redis", "rediss", "amqp", "amqps"):
+    raise ImproperlyConfigured("DADEUM_BROKER_URL must begin with redis:// or amqp:// (or be left out).")
+BROKER_FOLDER = DATA / "broker"
+
+# --- the product's own bounds -----------------------------------------------------------------
+MIN_EXAMPLES = integer("DADEUM_MIN_EXAMPLES", 200, 1, 1_000_000)
+FETCH_ALLOW = networks("DADEUM_FETCH_ALLOW")
+FETCH_SECONDS = integer("DADEUM_FETCH_SECONDS", 600, 1, 86_400)
+ENGINE_SOCKET = text("DADEUM_ENGINE_SOCKET")
+THREADS = integer("DADEUM_THREADS", 0, 0, 1024)
+CHECKPOINT_SECONDS = number("DADEUM_CHECKPOINT_SECONDS", 60, 0, 86_400)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+}

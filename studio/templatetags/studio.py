@@ -1,0 +1,228 @@
+"""Tags and filters of every page: icons, status chips, Korean numbers and times, errors as words."""
+
+from datetime import datetime
+from functools import lru_cache
+
+from django import template
+from django.conf import settings
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from training import wording
+from training.errors import UserError
+from training.models import Job, JobEvent
+
+register = template.Library()
+
+ICON_FOLDER = settings.ROOT / "static" / "vendor" / "icons"
+NO_ICON = "<path d=''/>"
+STATUS_LOOKS = {
+    "draft": ("pencil", ""),
+    "validating_files": ("search", "live"),
+    "queued": ("clock", "warn"),
+    "running": ("loader-circle", "live"),
+    "paused": ("pause", "warn"),
+    "succeeded": ("circle-check", "good"),
+    "failed": ("circle-alert", "bad"),
+    "cancelled": ("ban", ""),
+    "waiting": ("clock", "warn"),
+    "reading": ("loader-circle", "live"),
+    "ready": ("circle-check", "good"),
+}
+
+
+def is_korean() -> bool:
+    return (get_language() or "ko").startswith("ko")
+
+
+@lru_cache(maxsize=256)
+def icon_shape(name: str) -> str:
+    """Return what stands inside an icon's <svg>; an empty path where the file is missing."""
+    try:
+        source = (ICON_FOLDER / f"{name}.svg").read_text("utf-8")
+    except OSError:
+        return NO_ICON
+    return source[source.index(">", source.index("<svg")) + 1 : source.rindex("</svg>")].strip()
+
+
+@register.simple_tag
+def icon(name: str, classes: str = "", label: str = "") -> SafeString:
+    """Draw a Lucide icon. With a label it is read aloud, without one it is decoration."""
+    naming = format_html('role="img" aria-label="{}"', label) if label else "aria-hidden=true"
+    return format_html(
+        '<svg class="icon {}" {} focusable="false" viewBox="0 0 24 24" fill="none" '
+        'stroke="currentColor" stroke-linecap="round" stroke-linejoin="round">{}</svg>',
+        classes,
+        naming,
+        mark_safe(icon_shape(name)),  # noqa: S308 - the file is ours, put there at set-up
+    )
+
+
+@register.simple_tag
+def chip(row: object) -> SafeString:
+    """Draw the status of a job or a dataset version: icon, word and tone."""
+    status = str(row.status)
+    name, tone = STATUS_LOOKS.get(status, ("info", ""))
+    turning = "turning" if name == "loader-circle" else ""
+    return format_html(
+        '<span class="chip {}" data-status="{}">{}{}</span>',
+        tone,
+        status,
+        icon(name, turning),
+        row.get_status_display(),
+    )
+
+
+@register.filter
+def sentence(error: object) -> object:
+    """Turn {"code", "params"} or a UserError into its Sentence (what, cure)."""
+    if isinstance(error, UserError):
+        return wording.say(error.code, error.params)
+    if isinstance(error, dict) and error.get("code"):
+        return wording.say(error["code"], error.get("params") or {})
+    return None
+
+
+@register.filter
+def thousands(value: object) -> str:
+    """Write a number with separators; nothing for nothing."""
+    if value in (None, ""):
+        return ""
+    number = float(value)
+    return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
+
+
+@register.filter
+def plain(value: object) -> str:
+    """Write a number the short way: 0.0002, 16, 1.234."""
+    if value in (None, ""):
+        return ""
+    number = float(value)
+    if number == int(number) and abs(number) < 1e15:
+        return f"{int(number):,}"
+    text = f"{number:.4g}"
+    return f"{number:.10f}".rstrip("0") if "e" in text else text
+
+
+@register.filter
+def share(value: object) -> str:
+    """Write 0.1 as 10%."""
+    return f"{float(value):.0%}" if value not in (None, "") else ""
+
+
+@register.filter
+def byte_size(value: object) -> str:
+    size = float(value or 0)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1024 or unit == "GB":
+            return f"{size:,.0f} {unit}" if unit in ("B", "KB") else f"{size:,.1f} {unit}"
+        size /= 1024
+    return ""
+
+
+@register.filter
+def parameter_count(value: object) -> str:
+    """Write a model's number of parameters: 1억 3,500만, or 135M in English."""
+    number = int(value or 0)
+    if not is_korean():
+        return f"{number / 1e9:.1f}B" if number >= 1e9 else f"{number / 1e6:.0f}M"
+    hundred_millions, rest = divmod(round(number / 10_000), 10_000)
+    if hundred_millions >= 10:
+        return f"{number / 1e8:,.0f}억"
+    tens = f"{round(rest, -2 if hundred_millions else -1):,}만" if rest >= 100 else f"{rest:,}만"
+    return f"{hundred_millions}억 {tens}" if hundred_millions else tens
+
+
+@register.filter
+def duration(seconds: object) -> str:
+    """Write a length of time in at most two units."""
+    if seconds in (None, ""):
+        return ""
+    total = max(0, int(float(seconds)))
+    hours, minutes, rest = total // 3600, total % 3600 // 60, total % 60
+    if hours >= 24:
+        return _("{days}일 {hours}시간").format(days=hours // 24, hours=hours % 24)
+    if hours:
+        return _("{hours}시간 {minutes}분").format(hours=hours, minutes=minutes)
+    if minutes >= 10:
+        return _("{minutes}분").format(minutes=minutes)
+    if minutes:
+        return _("{minutes}분 {seconds}초").format(minutes=minutes, seconds=rest)
+    return _("{seconds}초").format(seconds=rest)
+
+
+@register.filter
+def moment(value: datetime | None) -> SafeString | str:
+    """Write a time the way people here do: 오늘 오후 2:05, 11월 3일 오전 9:10, 2025년 1월 2일."""
+    if not value:
+        return ""
+    local, today = timezone.localtime(value), timezone.localdate()
+    clock = date_format(local, "A g:i" if is_korean() else "H:i")
+    if local.date() == today:
+        words = _("오늘 {time}").format(time=clock)
+    elif local.year == today.year:
+        words = f"{date_format(local, 'n월 j일' if is_korean() else 'j M')} {clock}"
+    else:
+        words = date_format(local, "DATE_FORMAT")
+    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), words)
+
+
+@register.filter
+def took(job: Job) -> str:
+    """Say how long a finished job ran."""
+    return duration((job.finished_at - job.started_at).total_seconds())
+
+
+@register.filter
+def format_name(key: str) -> str:
+    """Name a file format as the guide does."""
+    kind, _dash, shape = (key or "").partition("-")
+    words = {
+        "prompt": "prompt · completion",
+        "messages": "messages",
+        "conversation": "C_ID · role · content",
+    }
+    return f"{kind.upper()} ({words.get(shape, shape)})" if shape else kind.upper()
+
+
+@register.filter
+def encoding_name(key: str) -> str:
+    return {
+        "utf-8": "UTF-8",
+        "utf-8-sig": "UTF-8 (BOM)",
+        "cp949": "CP949",
+        "utf-16": "UTF-16",
+    }.get((key or "").lower(), (key or "").upper())
+
+
+@register.filter
+def note(code: object) -> str:
+    """Say what the reader mended; a code it has no sentence for says nothing."""
+    known = wording.SENTENCES.get(str(code))
+    return str(wording.say(str(code)).what) if known else ""
+
+
+@register.filter
+def log_line(event: JobEvent) -> str:
+    """Write one event of a job's life as a sentence."""
+    data = event.data or {}
+    if event.kind == "start":
+        return _("학습 예제 {train}개, 검증 예제 {validation}개로 {steps}스텝을 학습합니다.").format(
+            train=thousands(data.get("train_examples")),
+            validation=thousands(data.get("validation_examples")),
+            steps=thousands(data.get("total_steps")),
+        )
+    if event.kind == "crash":
+        words = sentence(data)
+        return _("학습이 중단되었습니다. {what}").format(what=words.what if words else "")
+    sentences = {
+        "resumed": _("{step}번째 스텝부터 이어서 학습합니다."),
+        "checkpoint": _("{step}번째 스텝까지 저장했습니다."),
+        "done": _("학습을 마쳤습니다."),
+        "error": _("학습을 멈추었습니다."),
+    }
+    return sentences.get(event.kind, event.kind).format(step=thousands(event.step))

@@ -1,0 +1,47 @@
+"""Every page of the studio by name. Other rooms bring their own and meet these by name only."""
+
+from django.urls import include, path
+
+from studio.views import datasets, frame, home, models, people, wizard
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("health/live", frame.live, name="live"),
+    path("theme/", frame.theme, name="theme"),
+    path("queue/", frame.queue, name="queue"),
+    # people
+    path("setup/<str:token>/", people.setup, name="setup"),
+    path("login/", people.sign_in, name="login"),
+    path("logout/", people.sign_out, name="logout"),
+    path("password/", people.password, name="password"),
+    path("people/", people.people, name="people"),
+    path("people/<int:pk>/active/", people.active, name="people-active"),
+    # wizard
+    path("train/", wizard.train, name="train"),
+    path("train/new/", wizard.new, name="wizard-new"),
+    path("train/<str:pk>/method/", wizard.method, name="wizard-method"),
+    path("train/<str:pk>/model/", wizard.model, name="wizard-model"),
+    path("train/<str:pk>/data/", wizard.data, name="wizard-data"),
+    path("train/<str:pk>/upload/", wizard.upload, name="wizard-upload"),
+    path("train/<str:pk>/url/", wizard.url, name="wizard-url"),
+    path("train/<str:pk>/library/", wizard.library, name="wizard-library"),
+    path("train/<str:pk>/reading/", wizard.reading, name="wizard-reading"),
+    path("train/<str:pk>/summary/", wizard.summary, name="wizard-summary"),
+    path("train/<str:pk>/start/", wizard.start, name="wizard-start"),
+    path("train/<str:pk>/discard/", wizard.discard, name="wizard-discard"),
+    # models
+    path("models/", models.models, name="models"),
+    path("models/<str:pk>/", models.model, name="model"),
+    path("models/<str:pk>/now/", models.now, name="model-now"),
+    path("models/<str:pk>/points/", models.points, name="model-points"),
+    path("models/<str:pk>/log/", models.log, name="model-log"),
+    path("models/<str:pk>/cancel/", models.cancel, name="model-cancel"),
+    path("models/<str:pk>/rename/", models.rename, name="model-rename"),
+    path("models/<str:pk>/delete/", models.delete, name="model-delete"),
+    path("models/<str:pk>/retry/", models.retry, name="model-retry"),
+    # data
+    path("data/", datasets.datasets, name="datasets"),
+    path("data/<str:pk>/", datasets.dataset, name="dataset"),
+    path("data/<str:pk>/delete/", datasets.delete, name="dataset-delete"),
+    path("playground/", include("playground.urls")),
+]

@@ -1,0 +1,71 @@
+"""What the wizard shows beside its form: «이대로 시작하면», and the state of the chosen data."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from studio.views import lines
+from training import bases, jobs, recipe
+from training.bases import Base
+from training.errors import UserError
+from training.models import DatasetVersion, Job, TokenCount
+
+
+@dataclass(frozen=True)
+class Step:
+    number: int
+    name: str
+    label: str
+
+
+class Summary:
+    """One draft as it would start now. Everything is read once, and only where a page shows it."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    @cached_property
+    def method(self) -> recipe.Method:
+        return recipe.METHODS[self.job.method]
+
+    @cached_property
+    def base(self) -> Base | None:
+        try:
+            return bases.find(self.job.base)
+        except UserError:
+            return None
+
+    @property
+    def version(self) -> DatasetVersion | None:
+        return self.job.version
+
+    @cached_property
+    def numbers(self) -> dict:
+        return jobs.resolved(self.job)
+
+    @cached_property
+    def settings(self) -> list[lines.Setting]:
+        return lines.settings_of(self.job, self.numbers)[:3]
+
+    @cached_property
+    def has_data(self) -> bool:
+        return bool(self.version and self.version.status == DatasetVersion.Status.READY)
+
+    @cached_property
+    def steps(self) -> int:
+        return recipe.steps(self.numbers, self.version.example_count) if self.has_data else 0
+
+    @cached_property
+    def count(self) -> TokenCount | None:
+        return jobs.token_count(self.job) if self.base else None
+
+    @property
+    def is_counting(self) -> bool:
+        return bool(self.count and self.count.status in ("waiting", "counting"))
+
+    @property
+    def tokens(self) -> dict:
+        return self.count.result if self.count and self.count.status == "ready" else {}
+
+    @cached_property
+    def blockers(self) -> list[UserError]:
+        return jobs.blockers(self.job)

@@ -1,0 +1,112 @@
+"""What stands around every page: navigation, queue pill, theme; and the pages of nobody's own."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET, require_POST
+
+from training import jobs
+
+THEMES = ("light", "dark")
+THEME_COOKIE = "theme"
+YEAR_SECONDS = 365 * 24 * 3600
+NAVIGATION: tuple[tuple[str, Promise, tuple[str, ...]], ...] = (
+    ("home", _("시작하기"), ("home",)),
+    ("train", _("모델 학습"), ("train", "wizard")),
+    ("datasets", _("학습 데이터"), ("dataset",)),
+    ("models", _("모델 관리"), ("model",)),
+    ("playground", _("플레이그라운드"), ("playground", "conversation")),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One entry of the top bar."""
+
+    name: str
+    label: Promise
+    url: str
+    is_current: bool
+
+
+class Frame:
+    """The frame of one page. Counts are read from the database only where a page shows them."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+
+    @cached_property
+    def theme(self) -> str:
+        chosen = self.request.COOKIES.get(THEME_COOKIE, "")
+        return chosen if chosen in THEMES else ""
+
+    @cached_property
+    def places(self) -> list[Place]:
+        match = self.request.resolver_match
+        here = (match.url_name or "") if match else ""
+        return [
+            Place(name, label, reverse(name), here.startswith(prefixes))
+            for name, label, prefixes in NAVIGATION
+        ]
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        user = getattr(self.request, "user", None)
+        if user is None or not user.is_authenticated:
+            return {"running": 0, "queued": 0}
+        return jobs.counts(user)
+
+    @property
+    def running(self) -> int:
+        return self.counts["running"]
+
+    @property
+    def queued(self) -> int:
+        return self.counts["queued"]
+
+    @property
+    def is_live(self) -> bool:
+        return bool(self.running or self.queued)
+
+
+def frame(request: HttpRequest) -> dict[str, Frame]:
+    """Context processor: `frame` for every template."""
+    return {"frame": Frame(request)}
+
+
+@require_GET
+def queue(request: HttpRequest) -> HttpResponse:
+    """Answer the queue pill, for the page's own polling."""
+    return render(request, "_queue.html")
+
+
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Remember the theme that the user chose; an empty choice follows the system."""
+    chosen = request.POST.get("theme", "")
+    response = redirect(safe_next(request))
+    if chosen in THEMES:
+        response.set_cookie(THEME_COOKIE, chosen, max_age=YEAR_SECONDS, samesite="Lax")
+    else:
+        response.delete_cookie(THEME_COOKIE)
+    return response
+
+
+@require_GET
+def live(request: HttpRequest) -> JsonResponse:
+    """Say that the web process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+def safe_next(request: HttpRequest) -> str:
+    """Return where the form asks to go on to, if that is a page of ours; home otherwise."""
+    goal = request.POST.get("next") or request.GET.get("next") or ""
+    if url_has_allowed_host_and_scheme(goal, allowed_hosts={request.get_host()}):
+        return goal
+    return reverse("home")

@@ -1,0 +1,34 @@
+"""The first page: three steps for a newcomer; what runs and what waits for somebody who returns."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from studio.views import lines
+from training import bases
+from training.models import Job, TunedModel
+
+Status = Job.Status
+A_FEW = 4
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    found = list(lines.jobs_of(request.user)[:50])
+    context = {
+        "live": lines.with_places([job for job in found if job.is_live]),
+        "failed": [job for job in found if needs_attention(job, found)][:A_FEW],
+        "drafts": Job.objects.filter(owner=request.user, status=Status.DRAFT)[:A_FEW],
+        "tuned_models": TunedModel.objects.filter(owner=request.user)[:A_FEW],
+    }
+    if not found:
+        builtin = [base for base in bases.catalogue() if base.is_builtin]
+        context["builtin"] = builtin[0] if builtin else None
+        return render(request, "home_newcomer.html", context)
+    return render(request, "home.html", context)
+
+
+def needs_attention(job: Job, among: list[Job]) -> bool:
+    """Say whether a job failed and nobody has tried it again since."""
+    retried = {other.parent_id for other in among}
+    return job.status == Status.FAILED and job.pk not in retried

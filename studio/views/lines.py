@@ -1,0 +1,103 @@
+"""What list and detail pages say about a job beyond its row. Reads rows and run folders only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from studio.models import User
+from studio.templatetags.studio import duration, plain
+from training import jobs, recipe, registry
+from training.models import Job, TunedModel
+
+Status = Job.Status
+
+
+@dataclass(frozen=True)
+class File:
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    label: str
+    value: str
+    is_auto: bool
+
+
+def jobs_of(owner: User) -> QuerySet[Job]:
+    """Return the jobs that were started, newest first."""
+    started = Job.objects.filter(owner=owner).exclude(status=Status.DRAFT)
+    return started.select_related("tuned", "version__dataset").order_by("-queued_at", "-created_at")
+
+
+def with_places(found: list[Job]) -> list[Job]:
+    """Give each waiting job its `place` in line, with one query for all of them."""
+    if any(job.status == Status.QUEUED for job in found):
+        order = {pk: index for index, pk in enumerate(jobs.in_line().values_list("pk", flat=True), 1)}
+        for job in found:
+            job.place = order.get(job.pk)
+    return found
+
+
+def settings_of(job: Job, numbers: dict) -> list[Setting]:
+    """Return the method's knobs with the numbers of a run, in the recipe's order."""
+    found = []
+    for knob in recipe.knobs_of(job.method):
+        if knob.key in numbers:
+            unit = str(knob.unit)
+            value = f"{plain(numbers[knob.key])}{unit}"
+            found.append(Setting(str(knob.label), value, knob.key not in job.knobs))
+    return found
+
+
+def files_of(tuned: TunedModel) -> list[File]:
+    folder: Path = registry.folder(tuned)
+    if not folder.is_dir():
+        return []
+    return [
+        File(path.name, path.stat().st_size) for path in sorted(folder.iterdir()) if path.is_file()
+    ]
+
+
+def happening(job: Job) -> str:
+    """Say in one sentence what is happening to a job now."""
+    sentence = {
+        Status.VALIDATING: _("학습 데이터를 확인하고 있습니다."),
+        Status.PAUSED: _("학습을 잠시 멈추었습니다."),
+        Status.SUCCEEDED: _("학습이 끝났습니다. 모델을 로드하면 대화해 볼 수 있습니다."),
+        Status.FAILED: _("학습을 마치지 못했습니다. 아래에서 까닭과 해결 방법을 확인하세요."),
+        Status.CANCELLED: _("학습을 취소했습니다."),
+    }.get(job.status)
+    return sentence or (waiting(job) if job.status == Status.QUEUED else running(job))
+
+
+def waiting(job: Job) -> str:
+    place = getattr(job, "place", None) or jobs.place(job)
+    if job.attempt:
+        return _("중단된 곳부터 곧 이어서 학습합니다. 이 창은 닫아도 됩니다.")
+    if place <= 1:
+        return _("다음 차례입니다. 곧 학습을 시작합니다. 이 창은 닫아도 됩니다.")
+    return _("앞에 {ahead}개의 학습이 있습니다. 차례가 되면 저절로 시작하니 이 창은 닫아도 됩니다.").format(
+        ahead=place - 1
+    )
+
+
+def running(job: Job) -> str:
+    if job.cancel_requested:
+        return _("취소하는 중입니다. 하던 스텝을 마치면 멈춥니다.")
+    phase = job.progress.get("phase", "")
+    if not job.step:
+        return {
+            "encoding": _("예제를 토큰으로 바꾸고 있습니다."),
+        }.get(phase, _("기본 모델과 학습 데이터를 준비하고 있습니다."))
+    if phase == "saving":
+        return _("학습한 모델을 저장하고 있습니다.")
+    left = job.progress.get("seconds_left")
+    if left is None:
+        return _("예제를 보며 학습하고 있습니다. 이 창은 닫아도 됩니다.")
+    return _("예제를 보며 학습하고 있습니다. {time} 남았습니다. 이 창은 닫아도 됩니다.").format(
+        time=duration(left)
+    )

@@ -1,0 +1,119 @@
+"""Doors of 모델 관리: the list of started jobs, one job's page, and what can be done with it."""
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from studio.forms import NameForm
+from studio.views import lines
+from training import jobs
+from training.models import Job
+
+PAGE = 20
+LOG_LINES = 200
+require_form = require_http_methods(["GET", "HEAD", "POST"])
+
+
+def own(request: HttpRequest, pk: str) -> Job:
+    """Return a started job of the user's. Raises: Http404, also for other people's."""
+    return get_object_or_404(lines.jobs_of(request.user), pk=pk)
+
+
+@require_GET
+def models(request: HttpRequest) -> HttpResponse:
+    """The whole page, or for its own polling only the table."""
+    page = Paginator(lines.jobs_of(request.user), PAGE).get_page(request.GET.get("page"))
+    found = lines.with_places(list(page.object_list))
+    context = {"page": page, "jobs": found, "is_live": any(job.is_live for job in found)}
+    template = "models/_table.html" if request.htmx else "models/models.html"
+    return render(request, template, context)
+
+
+@require_GET
+def model(request: HttpRequest, pk: str) -> HttpResponse:
+    job = own(request, pk)
+    tuned = getattr(job, "tuned", None)
+    context = {
+        "job": job,
+        "tuned": tuned,
+        "happening": lines.happening(job),
+        "settings": lines.settings_of(job, job.resolved),
+        "files": lines.files_of(tuned) if tuned else [],
+        "points": chart_points(job, 0),
+        "name_form": NameForm(initial={"name": job.name}),
+    }
+    return render(request, "models/model.html", context)
+
+
+@require_GET
+def now(request: HttpRequest, pk: str) -> HttpResponse:
+    """The part that changes while the job lives. When the status moved, the page loads anew."""
+    job = own(request, pk)
+    if request.GET.get("was") != job.status:
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    return render(request, "models/_now.html", {"job": job, "happening": lines.happening(job)})
+
+
+def chart_points(job: Job, after: int) -> dict:
+    return {
+        "training": jobs.points(job, "metrics", after),
+        "validation": jobs.points(job, "validation", after),
+        "is_live": job.is_live,
+    }
+
+
+@require_GET
+def points(request: HttpRequest, pk: str) -> JsonResponse:
+    """The chart's points after an event's id."""
+    after = request.GET.get("after", "0")
+    return JsonResponse(chart_points(own(request, pk), int(after) if after.isdecimal() else 0))
+
+
+@require_GET
+def log(request: HttpRequest, pk: str) -> HttpResponse:
+    """The newest log lines, newest last."""
+    events = list(jobs.log(own(request, pk)).order_by("-pk")[:LOG_LINES])[::-1]
+    return render(request, "models/_log.html", {"events": events})
+
+
+@require_form
+def cancel(request: HttpRequest, pk: str) -> HttpResponse:
+    job = own(request, pk)
+    if request.method != "POST":
+        return render(request, "models/cancel.html", {"job": job})
+    jobs.cancel(job)
+    messages.success(request, _("취소를 요청했습니다."))
+    return redirect("model", job.pk)
+
+
+@require_form
+def rename(request: HttpRequest, pk: str) -> HttpResponse:
+    job = own(request, pk)
+    form = NameForm(request.POST or None, initial={"name": job.name})
+    if request.method == "POST" and form.is_valid():
+        jobs.rename(job, form.cleaned_data["name"])
+        messages.success(request, _("이름을 바꾸었습니다."))
+        return redirect("model", job.pk)
+    context = {"job": job, "form": form}
+    return render(request, "models/rename.html", context, status=422 if form.errors else 200)
+
+
+@require_form
+def delete(request: HttpRequest, pk: str) -> HttpResponse:
+    job = own(request, pk)
+    if request.method != "POST":
+        return render(request, "models/delete.html", {"job": job, "tuned": getattr(job, "tuned", None)})
+    name = str(job)
+    jobs.delete(job)
+    messages.success(request, _("{name} 모델을 삭제했습니다.").format(name=name))
+    return redirect("models")
+
+
+@require_POST
+def retry(request: HttpRequest, pk: str) -> HttpResponse:
+    """Open a new draft with the same settings."""
+    draft = jobs.retry(own(request, pk))
+    return redirect("wizard-data", draft.pk)

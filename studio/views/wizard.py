@@ -1,0 +1,209 @@
+"""Doors of 모델 학습: three steps that edit one draft row, its data, and 조정 시작.
+
+Every step is a plain POST that saves and goes on; htmx saves on change and answers the summary.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from studio.forms import LibraryForm, MethodForm, ModelForm, UploadForm, UrlForm, library as own_library
+from studio.middleware import wants_json
+from studio.views.datasets import numbered
+from studio.views.drafts import Step, Summary
+from training import bases, jobs, recipe
+from training.datasets import versions
+from training.errors import UserError
+from training.models import DatasetVersion, Job
+
+require_form = require_http_methods(["GET", "HEAD", "POST"])
+STEPS = (
+    Step(1, "wizard-method", gettext_lazy("학습 방법 선택")),
+    Step(2, "wizard-model", gettext_lazy("모델 설정")),
+    Step(3, "wizard-data", gettext_lazy("학습 데이터 설정")),
+)
+SHOWN_EXAMPLES, SHOWN_PROBLEMS = 3, 10
+
+
+def draft_view(view: Callable) -> Callable:
+    """Hand the user's own draft to a view; a started job's page takes over from its draft."""
+
+    @wraps(view)
+    def found(request: HttpRequest, pk: str) -> HttpResponse:
+        own = Job.objects.filter(owner=request.user).select_related("version__dataset")
+        job = get_object_or_404(own, pk=pk)
+        return view(request, job) if job.status == Job.Status.DRAFT else redirect("model", job.pk)
+
+    return found
+
+
+def show(request: HttpRequest, job: Job, number: int, status: int = 200, **extra) -> HttpResponse:
+    """Render one step with its stepper and summary."""
+    context = {"job": job, "summary": Summary(job), "steps": STEPS, "step": STEPS[number - 1]}
+    return render(request, f"wizard/step{number}.html", context | extra, status=status)
+
+
+@require_GET
+def train(request: HttpRequest) -> HttpResponse:
+    drafts = Job.objects.filter(owner=request.user, status=Job.Status.DRAFT)
+    context = {"drafts": drafts.select_related("version__dataset"), "methods": recipe.METHODS}
+    return render(request, "wizard/train.html", context)
+
+
+@require_POST
+def new(request: HttpRequest) -> HttpResponse:
+    return redirect("wizard-method", jobs.create_draft(request.user).pk)
+
+
+@require_form
+@draft_view
+def method(request: HttpRequest, job: Job) -> HttpResponse:
+    """Step 1: 학습 방법 선택."""
+    form = MethodForm(request.POST or None, initial={"method": job.method})
+    extra = {"form": form, "methods": recipe.METHODS}
+    if request.method != "POST":
+        return show(request, job, 1, **extra)
+    if not form.is_valid():
+        return show(request, job, 1, 422, **extra)
+    jobs.edit(job, method=form.cleaned_data["method"])
+    return saved(request, job, "wizard-model")
+
+
+@require_form
+@draft_view
+def model(request: HttpRequest, job: Job) -> HttpResponse:
+    """Step 2: 모델 설정."""
+    extra = {"bases": bases.catalogue(), "models_folder": settings.MODELS}
+    if request.method != "POST":
+        return show(request, job, 2, form=ModelForm(job), **extra)
+    form = ModelForm(job, request.POST, is_draft=bool(request.htmx))
+    if form.is_valid():
+        jobs.edit(job, **form.draft())
+        return saved(request, job, "wizard-data")
+    if request.htmx:
+        context = {"job": job, "summary": Summary(job), "form": form}
+        return render(request, "wizard/_summary.html", context, status=422)
+    return show(request, job, 2, 422, form=form, **extra)
+
+
+def saved(request: HttpRequest, job: Job, onward: str) -> HttpResponse:
+    """Answer a saved step: the summary for autosave, the next step for 계속."""
+    if request.htmx:
+        return render(request, "wizard/_summary.html", {"job": job, "summary": Summary(job)})
+    return redirect(onward, job.pk)
+
+
+@require_GET
+@draft_view
+def data(request: HttpRequest, job: Job) -> HttpResponse:
+    """Step 3: 학습 데이터 설정."""
+    return show_data(request, job)
+
+
+def show_data(request: HttpRequest, job: Job, status: int = 200, **forms: object) -> HttpResponse:
+    context = {
+        "upload_form": UploadForm(),
+        "url_form": UrlForm(),
+        "library": own_library(request.user)[:50],
+        "upload_limit": settings.UPLOAD_LIMIT_BYTES,
+        "minimum": settings.MIN_EXAMPLES,
+        **state_of(job.version),
+    }
+    return show(request, job, 3, status, **context | forms)
+
+
+def state_of(version: DatasetVersion | None) -> dict:
+    """Return the first examples and problems of the chosen data, as far as it is read."""
+    if version is None or version.is_busy:
+        return {}
+    found = numbered(version, 0, SHOWN_EXAMPLES) if version.example_count else []
+    problems = versions.problems(version, 0, SHOWN_PROBLEMS) if version.problem_count else []
+    return {"examples": found, "problems": problems}
+
+
+def use(request: HttpRequest, job: Job, version: DatasetVersion) -> HttpResponse:
+    """Make a version the draft's data and show step 3."""
+    jobs.edit(job, version=version)
+    onward = reverse("wizard-data", args=[job.pk])
+    return JsonResponse({"onward": onward}) if wants_json(request) else redirect(onward)
+
+
+@require_POST
+@draft_view
+def upload(request: HttpRequest, job: Job) -> HttpResponse:
+    form = UploadForm(request.POST, request.FILES)
+    if form.is_valid():
+        file = form.cleaned_data["file"]
+        path = Path(file.temporary_file_path())
+        return use(request, job, versions.from_upload(request.user, file.name, path))
+    if wants_json(request):
+        return JsonResponse({"error": {"message": form.errors["file"][0]}}, status=422)
+    return show_data(request, job, 422, upload_form=form)
+
+
+@require_POST
+@draft_view
+def url(request: HttpRequest, job: Job) -> HttpResponse:
+    form = UrlForm(request.POST)
+    if form.is_valid():
+        try:
+            version = versions.from_url(request.user, form.cleaned_data["url"].strip())
+            return use(request, job, version)
+        except UserError as error:
+            return show_data(request, job, 422, url_form=form, url_error=error)
+    return show_data(request, job, 422, url_form=form)
+
+
+@require_POST
+@draft_view
+def library(request: HttpRequest, job: Job) -> HttpResponse:
+    form = LibraryForm(request.user, request.POST)
+    if form.is_valid():
+        return use(request, job, form.cleaned_data["version"])
+    return show_data(request, job, 422, library_form=form)
+
+
+@require_GET
+@draft_view
+def reading(request: HttpRequest, job: Job) -> HttpResponse:
+    """The data's state while it is read; with its end come summary and start button too."""
+    context = {"job": job, "summary": Summary(job), "minimum": settings.MIN_EXAMPLES}
+    context |= state_of(job.version) | {"is_update": not (job.version and job.version.is_busy)}
+    return render(request, "wizard/_reading.html", context)
+
+
+@require_GET
+@draft_view
+def summary(request: HttpRequest, job: Job) -> HttpResponse:
+    """The summary while tokens are counted, and with it the start button."""
+    context = {"job": job, "summary": Summary(job), "is_update": True}
+    return render(request, "wizard/_summary.html", context)
+
+
+@require_POST
+@draft_view
+def start(request: HttpRequest, job: Job) -> HttpResponse:
+    """조정 시작."""
+    try:
+        jobs.start(job)
+    except UserError as error:
+        return show_data(request, job, 422, start_error=error)
+    messages.success(request, _("{name} 학습을 시작했습니다.").format(name=job))
+    return redirect("model", job.pk)
+
+
+@require_POST
+@draft_view
+def discard(request: HttpRequest, job: Job) -> HttpResponse:
+    jobs.delete(job)
+    messages.success(request, _("작성 중이던 학습을 지웠습니다."))
+    return redirect("train")

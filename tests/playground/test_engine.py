@@ -1,0 +1,286 @@
+"""playground/engine as a real process on a real socket."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from engine_process import EngineProcess, events
+
+from training.chat import Renderer
+
+
+def test_it_answers_before_torch_is_imported(engine_process):
+    assert engine_process.up_seconds < 5
+    assert engine_process.health()["pid"] == engine_process.process.pid
+
+
+def test_a_model_loads_streams_and_is_unloaded(engine, tiny_base):
+    assert engine.models() == {}
+    entry = engine.load("base:tiny", tiny_base)
+    assert entry["state"] == "ready"
+    assert entry["bytes"] == (tiny_base / "model.safetensors").stat().st_size
+    text, last = engine.complete(max_tokens=10)
+    assert text
+    assert last["choices"][0]["finish_reason"] == "length"
+    assert last["usage"]["completion_tokens"] == 10
+    assert last["usage"]["prompt_tokens"] == 3
+    assert engine.http.post("/unload_model", json={"model": "base:tiny"}).status_code == 200
+    assert engine.models() == {}
+    with engine.open() as response:
+        assert response.status_code == 400
+        response.read()
+        assert response.json()["error"]["code"] == "model_not_loaded"
+
+
+def test_the_text_is_that_of_the_loop_itself(engine, tiny_base):
+    from training.lm import generate, load
+
+    engine.load("base:tiny", tiny_base)
+    text, _ = engine.complete(max_tokens=40)
+    ids = list(generate.stream(load.model(tiny_base), [5, 6, 7], max_tokens=40))
+    stream = generate.TextStream(Renderer(tiny_base).decode)
+    assert text == "".join(stream.push(i) for i in ids) + stream.finish()
+
+
+def test_a_stop_id_ends_the_text_and_stays_out_of_it(engine, tiny_base):
+    from training.lm import generate, load
+
+    ids = list(generate.stream(load.model(tiny_base), [5, 6, 7], max_tokens=8))
+    engine.load("base:tiny", tiny_base)
+    text, last = engine.complete(max_tokens=8, stop_token_ids=[ids[4]])
+    before = ids[: ids.index(ids[4])]
+    assert last["choices"][0]["finish_reason"] == "stop"
+    assert text == Renderer(tiny_base).decode(before).rstrip("�")
+
+
+def test_the_same_seed_says_the_same(engine, tiny_base):
+    engine.load("base:tiny", tiny_base)
+    said = [engine.complete(max_tokens=20, temperature=1, seed=seed)[0] for seed in (4, 4, 5)]
+    assert said[0] == said[1] != said[2]
+
+
+def test_two_adapters_and_their_base_speak_for_themselves(
+    engine, tiny_base, adapter, other_adapter
+):
+    engine.load("base:tiny", tiny_base)
+    alone = engine.complete(max_tokens=16)[0]
+    assert engine.load_adapter("tuned:a", adapter, "base:tiny", tiny_base)["state"] == "ready"
+    assert engine.load_adapter("tuned:b", other_adapter, "base:tiny", tiny_base)["base"]
+    names = ("base:tiny", "tuned:a", "tuned:b")
+    said = {name: engine.complete(model=name, max_tokens=16)[0] for name in names}
+    assert len(set(said.values())) == 3
+    assert said["base:tiny"] == alone
+    assert engine.complete(model="tuned:a", max_tokens=16)[0] == said["tuned:a"]
+    engine.http.post("/v1/unload_lora_adapter", json={"lora_name": "tuned:a"})
+    assert engine.complete(model="tuned:b", max_tokens=16)[0] == said["tuned:b"]
+    engine.http.post("/v1/unload_lora_adapter", json={"lora_name": "tuned:b"})
+    assert engine.complete(max_tokens=16)[0] == alone
+    assert engine.load_adapter("tuned:a", adapter, "base:tiny", tiny_base)["state"] == "ready"
+    assert engine.complete(model="tuned:a", max_tokens=16)[0] == said["tuned:a"]
+
+
+def test_an_adapter_says_what_peft_says(engine, tiny_base, adapter):
+    from training.lm import generate, load
+
+    engine.load_adapter("tuned:a", adapter, "base:tiny", tiny_base)
+    text, _ = engine.complete(model="tuned:a", max_tokens=24)
+    model = load.model(tiny_base, adapter=adapter)
+    ids = list(generate.stream(model, [5, 6, 7], max_tokens=24))
+    assert text == Renderer(tiny_base).decode(ids).rstrip("�")
+
+
+def test_an_adapter_brings_its_base_unseen(engine, tiny_base, adapter):
+    engine.load_adapter("tuned:a", adapter, "base:tiny", tiny_base)
+    assert list(engine.models()) == ["tuned:a"]
+    assert engine.complete(model="tuned:a", max_tokens=4)[0]
+
+
+def test_the_base_may_go_while_its_adapter_stays(engine, tiny_base, adapter):
+    engine.load("base:tiny", tiny_base)
+    engine.load_adapter("tuned:a", adapter, "base:tiny", tiny_base)
+    engine.http.post("/unload_model", json={"model": "base:tiny"})
+    assert list(engine.models()) == ["tuned:a"]
+    assert engine.complete(model="tuned:a", max_tokens=4)[0]
+
+
+def test_the_second_of_two_waits_in_line_and_then_runs(engine, roomy_base):
+    engine.load("base:tiny", roomy_base)
+    seen: list[tuple[str, dict]] = []
+
+    def second() -> None:
+        with engine.open(max_tokens=5) as response:
+            seen.extend(events(response))
+
+    with engine.open(max_tokens=4096) as first:
+        lines = first.iter_lines()
+        next(lines)
+        thread = threading.Thread(target=second)
+        thread.start()
+        engine.wait_until(lambda: engine.health()["waiting"] == 1)
+    thread.join(20)
+    assert seen[0] == ("queued", {"place": 1})
+    assert seen[-1][1]["choices"][0]["finish_reason"] == "length"
+
+
+def test_those_who_wait_move_up(engine, roomy_base):
+    engine.load("base:tiny", roomy_base)
+    places: list[int] = []
+
+    def last() -> None:
+        with engine.open(max_tokens=2) as response:
+            places.extend(value["place"] for kind, value in events(response) if kind == "queued")
+
+    with engine.open(max_tokens=4096) as first:
+        next(first.iter_lines())
+        with engine.open(max_tokens=4096) as second:
+            engine.wait_until(lambda: engine.health()["waiting"] == 1)
+            thread = threading.Thread(target=last)
+            thread.start()
+            engine.wait_until(lambda: engine.health()["waiting"] == 2)
+            time.sleep(0.2)
+            assert second.status_code == 200
+        engine.wait_until(lambda: engine.health()["waiting"] == 1)
+        time.sleep(0.2)
+    thread.join(20)
+    assert places == [2, 1]
+
+
+def test_a_listener_who_leaves_frees_the_line(engine, roomy_base):
+    engine.load("base:tiny", roomy_base)
+    with engine.open(max_tokens=4096) as response:
+        next(response.iter_lines())
+        assert engine.health()["streams"] == 1
+    left = time.monotonic()
+    engine.wait_until(lambda: engine.health()["streams"] == 0, 5)
+    assert time.monotonic() - left < 1
+
+
+def test_frames_come_at_most_twenty_times_a_second(engine, roomy_base):
+    engine.load("base:tiny", roomy_base)
+    times = []
+    with engine.open(max_tokens=600) as response:
+        for kind, _ in events(response):
+            times.append(time.monotonic())
+            assert kind == "message"
+    assert len(times) <= 20 * (times[-1] - times[0]) + 2
+
+
+def test_unloading_ends_a_stream_with_the_reason(engine, roomy_base):
+    engine.load("base:tiny", roomy_base)
+    with engine.open(max_tokens=4096) as response:
+        stream = events(response)
+        next(stream)
+        assert engine.http.post("/unload_model", json={"model": "base:tiny"}).status_code == 200
+        *_, (_, last) = stream
+    assert last["error"]["code"] == "model_unloaded"
+
+
+def test_release_gives_back_idle_models_only(engine, roomy_base, tiny_base):
+    engine.load("base:tiny", roomy_base)
+    engine.load("base:idle", tiny_base)
+    with engine.open(max_tokens=4096) as response:
+        next(response.iter_lines())
+        assert engine.http.post("/release", json={}).json() == {"released": ["base:idle"]}
+        assert list(engine.models()) == ["base:tiny"]
+
+
+def test_a_folder_that_the_gate_refuses_is_a_failed_model_with_its_reason(
+    engine, tiny_base, tmp_path
+):
+    folder = tmp_path / "evil"
+    shutil.copytree(tiny_base, folder)
+    (folder / "weights.bin").write_bytes(b"x")
+    entry = engine.load("base:evil", folder)
+    assert entry["state"] == "failed"
+    assert entry["error"]["code"] == "gate_file"
+    with engine.open(model="base:evil") as response:
+        response.read()
+        assert response.json()["error"]["code"] == "gate_file"
+    (folder / "weights.bin").unlink()
+    assert engine.load("base:evil", folder)["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("/v1/completions", {"stream": False}),
+        ("/v1/completions", {"prompt": []}),
+        ("/v1/completions", {"prompt": "text"}),
+        ("/v1/completions", {"prompt": [-1]}),
+        ("/v1/completions", {"prompt": [True]}),
+        ("/v1/completions", {"prompt": [100_000]}),
+        ("/v1/completions", {"prompt": [5] * 8192}),
+        ("/v1/completions", {"max_tokens": 0}),
+        ("/v1/completions", {"max_tokens": 5000}),
+        ("/v1/completions", {"max_tokens": "many"}),
+        ("/v1/completions", {"temperature": 2.1}),
+        ("/v1/completions", {"temperature": float("nan")}),
+        ("/v1/completions", {"top_p": 0}),
+        ("/v1/completions", {"model": "../../etc"}),
+        ("/v1/completions", {"model": 7}),
+        ("/load_model", {"model": "base:x", "path": "relative"}),
+        ("/load_model", {"model": "base:x"}),
+        ("/v1/load_lora_adapter", {"lora_name": "tuned:x", "lora_path": "/x"}),
+        ("/unload_model", {"model": "base:nobody"}),
+    ],
+)
+def test_a_bad_request_is_refused_with_an_openai_error(engine, roomy_base, route, body):
+    if route == "/v1/completions":
+        engine.load("base:tiny", roomy_base)
+        body = {"model": "base:tiny", "prompt": [5], "stream": True} | body
+    answer = engine.http.post(route, content=json.dumps(body))
+    assert answer.status_code == 400
+    assert set(answer.json()["error"]) >= {"message", "type", "param", "code"}
+
+
+def test_what_is_no_json_object_is_refused(engine):
+    for content in (b"{", b"[1]", b"\xff\xfe", b"[" * 100_000):
+        assert engine.http.post("/load_model", content=content).status_code == 400
+
+
+def test_a_huge_body_is_refused(engine):
+    answer = engine.http.post("/load_model", content=b" " * (9 * 1024 * 1024))
+    assert answer.status_code == 413
+
+
+def test_an_unknown_route_is_404(engine):
+    assert engine.http.get("/v1/nothing").status_code == 404
+
+
+def test_it_leaves_within_three_seconds_of_sigterm_with_a_stream_open(roomy_base):
+    engine = EngineProcess()
+    try:
+        engine.load("base:tiny", roomy_base)
+        with engine.open(max_tokens=4096) as response:
+            next(response.iter_lines())
+            asked = time.monotonic()
+            os.kill(engine.process.pid, signal.SIGTERM)
+            assert engine.process.wait(5) == 0
+            assert time.monotonic() - asked < 3
+    finally:
+        engine.end()
+
+
+def test_it_leaves_at_once_while_torch_is_being_imported():
+    engine = EngineProcess()
+    try:
+        asked = time.monotonic()
+        os.kill(engine.process.pid, signal.SIGTERM)
+        assert engine.process.wait(5) == 0
+        assert time.monotonic() - asked < 3
+    finally:
+        engine.end()
+
+
+def test_a_socket_path_that_is_too_long_is_refused_in_one_line():
+    command = [sys.executable, "-m", "playground.engine", "--socket", "/tmp/" + "x" * 120]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert re.search("107 bytes", done.stderr)

@@ -1,0 +1,136 @@
+"""`python -m training.datasets.child FOLDER`: fetch and read one dataset version.
+
+FOLDER/order.json says what; segments and problems come into the same folder, progress and the
+result go to stdout as JSON lines. Knows no Django. A second run starts over.
+"""
+
+import errno
+import json
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+from training import lifeline
+from training.datasets import segments
+from training.datasets.read import Reader
+from training.datasets.shapes import Problem
+from training.errors import UserError
+
+MEMORY_BYTES = 6 << 30
+CPU_SECONDS = 3600
+REPORT_SECONDS = 0.25
+ROWS_BETWEEN_LOOKS = 200
+EXIT_USER_ERROR, EXIT_STOPPED = 2, 75
+
+
+class Progress:
+    """Says how far a phase has come, at most four times a second."""
+
+    def __init__(self, phase: str, unit: str = "bytes") -> None:
+        self.phase = phase
+        self.unit = unit
+        self.said_at = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self.said_at >= REPORT_SECONDS:
+            self.said_at = now
+            counts = {f"done_{self.unit}": done, f"total_{self.unit}": total}
+            say("progress", phase=self.phase, **counts)
+
+
+def say(kind: str, **fields: object) -> None:
+    print(json.dumps({"kind": kind, **fields}), flush=True)
+
+
+def run(folder: Path) -> None:
+    """Do what a folder's order says.
+
+    Raises: UserError of fetch and Reader.
+    """
+    order = json.loads((folder / "order.json").read_text("utf-8"))
+    raw = folder / order["raw"]
+    segments.clear(folder)
+    file_name = order.get("file_name", "")
+    if order["source"] == "url":
+        from training.datasets.fetch import fetch  # here: uploads need no network code
+
+        fetched = fetch(
+            order["url"],
+            raw,
+            allow=order.get("allow", []),
+            max_bytes=order["max_bytes"],
+            deadline_seconds=order["deadline_seconds"],
+            on_progress=Progress("fetch"),
+        )
+        file_name = fetched.file_name
+    say("read", **read(folder, raw), file_name=file_name)
+
+
+def read(folder: Path, raw: Path) -> dict:
+    """Read `raw` into the folder's segments and return what is to be told.
+
+    Raises: UserError of Reader.
+    """
+    progress = Progress("read")
+    reader = Reader(raw)
+    with segments.Writer(folder) as writer:
+        for number, found in enumerate(reader):
+            if isinstance(found, Problem):
+                writer.add_problem(found)
+            else:
+                writer.add(found)
+            if number % ROWS_BETWEEN_LOOKS == 0:
+                progress(reader.done_bytes, reader.size_bytes)
+        written = writer.close()
+    return {
+        "examples": written.rows,
+        "problems": writer.problem_count,
+        "encoding": reader.encoding,
+        "format": reader.format,
+        "notes": sorted(reader.notes),
+        "fingerprint": written.fingerprint,
+        "size_bytes": reader.size_bytes,
+    }
+
+
+def bound() -> None:
+    """Bound this process's memory and processor time, and end when asked to."""
+
+    def stop(number: int, frame: object) -> None:
+        sys.exit(EXIT_STOPPED)
+
+    def give_up(number: int, frame: object) -> None:
+        raise UserError("file_too_heavy")
+
+    for limit, value in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, CPU_SECONDS)):
+        _, hard = resource.getrlimit(limit)
+        is_tighter = hard != resource.RLIM_INFINITY and hard < value
+        resource.setrlimit(limit, (hard if is_tighter else value, hard))
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGXCPU, give_up)
+
+
+def main() -> int:
+    lifeline.attach()
+    bound()
+    try:
+        run(Path(sys.argv[1]))
+    except UserError as error:
+        say("error", **error.as_dict())
+        return EXIT_USER_ERROR
+    except MemoryError:
+        say("error", code="file_too_heavy", params={})
+        return EXIT_USER_ERROR
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        say("error", code="disk_full", params={})
+        return EXIT_USER_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""The verbs of a dataset version and of its token counts; the only writer of their statuses.
+
+In: an uploaded file or a URL. Out: a version whose examples lie in its folder. The reading itself
+is done by a child process in the light lane (child.py, count.py), never in the web process.
+"""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Model
+
+from training import bases, leases, tasks
+from training.chat import Example
+from training.datasets import fetch, segments
+from training.errors import UserError
+from training.leases import Order
+from training.models import Dataset, DatasetVersion, TokenCount
+from training.supervise import Outcome, supervise
+
+RAW = "raw"
+MAX_ATTEMPTS = 3
+
+
+def folder(version: DatasetVersion) -> Path:
+    return settings.DATA / "datasets" / version.pk
+
+
+def incoming() -> Path:
+    """Return the folder where files arrive, on the same file system as the datasets."""
+    return Path(settings.FILE_UPLOAD_TEMP_DIR)
+
+
+# --- by the user ------------------------------------------------------------------------------
+def from_upload(owner, file_name: str, temporary_path: Path) -> DatasetVersion:
+    """Take an uploaded file over (it is moved) and queue its reading."""
+    size = Path(temporary_path).stat().st_size
+    version = _create(owner, file_name=Path(file_name).name[:255], size_bytes=size)
+    shutil.move(temporary_path, folder(version) / RAW)
+    (folder(version) / RAW).chmod(0o600)
+    return _order_reading(version)
+
+
+def from_url(owner, url: str) -> DatasetVersion:
+    """Queue the fetching and reading of a URL.
+
+    Raises: UserError when the URL can't be meant.
+    """
+    fetch.check(url)
+    name = url.partition("?")[0].rstrip("/").rpartition("/")[2][:255] or url[:255]
+    return _order_reading(_create(owner, source=DatasetVersion.Source.URL, url=url, file_name=name))
+
+
+def _create(owner, **facts) -> DatasetVersion:
+    with transaction.atomic():
+        dataset = Dataset.objects.create(owner=owner, name=facts["file_name"][:200])
+        version = DatasetVersion.objects.create(dataset=dataset, **facts)
+    folder(version).mkdir(parents=True, mode=0o700)
+    return version
+
+
+def _order_reading(version: DatasetVersion) -> DatasetVersion:
+    order = {
+        "source": version.source,
+        "raw": RAW,
+        "url": version.url,
+        "file_name": version.file_name,
+        "allow": settings.FETCH_ALLOW,
+        "max_bytes": settings.UPLOAD_LIMIT_BYTES,
+        "deadline_seconds": settings.FETCH_SECONDS,
+    }
+    (folder(version) / "order.json").write_text(json.dumps(order))
+    tasks.ring("read", version.pk)
+    return version
+
+
+def delete(dataset: Dataset) -> None:
+    """Delete a dataset and its files.
+
+    Raises: UserError `data_in_use` while a job refers to it.
+    """
+    found = list(dataset.versions.all())
+    if any(version.jobs.exclude(status="draft").exists() for version in found):
+        raise UserError("data_in_use", name=dataset.name)
+    with transaction.atomic():
+        for version in found:
+            version.jobs.filter(status="draft").update(version=None)
+        dataset.delete()
+    for version in found:
+        shutil.rmtree(folder(version), ignore_errors=True)
+
+
+def token_count(version: DatasetVersion, base: str, max_length: int) -> TokenCount:
+    """Return the count of a version in a base's own tokens; the first call orders it."""
+    wanted = {"version": version, "base": base, "max_length": max_length}
+    try:
+        count, is_new = TokenCount.objects.get_or_create(**wanted)
+    except IntegrityError:
+        raise UserError("data_gone") from None
+    if is_new:
+        tasks.ring("count", count.pk)
+    return count
+
+
+# --- what a page shows ------------------------------------------------------------------------
+def examples(version: DatasetVersion, start: int, count: int) -> list[Example]:
+    return segments.examples(folder(version), start, count)
+
+
+def problems(version: DatasetVersion, start: int, count: int) -> list[dict]:
+    return segments.problems(folder(version), start, count)
+
+
+# --- by a worker ------------------------------------------------------------------------------
+class _Desk:
+    """Claiming, beating and settling rows of one kind: versions or counts."""
+
+    def __init__(self, model: type[Model], waiting: str, busy: str, ready: str, failed: str):
+        self.model, self.waiting, self.busy = model, waiting, busy
+        self.ready, self.failed = ready, failed
+
+    def claim(self, pk):
+        token = leases.fresh_token()
+        moved = self.model.objects.filter(pk=pk, status=self.waiting).update(
+            status=self.busy, **leases.taken(token)
+        )
+        return self.model.objects.filter(pk=pk, token=token).first() if moved else None
+
+    def held(self, row):
+        return self.model.objects.filter(pk=row.pk, token=row.token, status=self.busy)
+
+    def beat(self, row, events: list[dict]) -> Order:
+        done = [event["done_bytes"] for event in events if "done_bytes" in event]
+        fields = {"done_bytes": done[-1]} if done and self.model is DatasetVersion else {}
+        if done and events[-1].get("total_bytes") and fields:
+            fields["size_bytes"] = events[-1]["total_bytes"]
+        moved = self.held(row).update(**leases.renewed(), **fields)
+        return Order.GO_ON if moved else Order.FENCED
+
+    def settle(self, row, outcome: Outcome, facts: dict) -> None:
+        """Write the end of a piece of work, or put it back after a crash (three times at most)."""
+        if outcome.fenced:
+            return
+        if outcome.is_done:
+            fields = {"status": self.ready, "error": None} | facts
+        elif outcome.is_users_error:
+            fields = {"status": self.failed, "error": outcome.error}
+        else:
+            self.put_back(self.held(row), row)
+            return
+        self.held(row).update(**fields, **leases.FREE)
+
+    def put_back(self, held, row) -> int:
+        if row.attempt >= MAX_ATTEMPTS and not tasks.stopping.is_set():
+            lost = UserError("reading_crashed").as_dict()
+            return held.update(status=self.failed, error=lost, **leases.FREE)
+        return held.update(status=self.waiting, **leases.FREE)
+
+    def reap(self) -> int:
+        found = self.model.objects.filter(leases.expired(), status=self.busy)
+        return sum(self.put_back(self.held(row).filter(leases.expired()), row) for row in found)
+
+    def unheard(self):
+        return tasks.unheard(self.model.objects.filter(status=self.waiting))
+
+
+READ = _Desk(DatasetVersion, "waiting", "reading", "ready", "failed")
+COUNT = _Desk(TokenCount, "waiting", "counting", "ready", "failed")
+READ_FACTS = (
+    "encoding", "format", "notes", "fingerprint", "size_bytes", "file_name"
+)  # fmt: skip
+
+
+def read(pk: str) -> None:
+    """Read a version's file into segments (the light lane's work)."""
+    version = READ.claim(pk)
+    if version is None:
+        return
+    outcome = supervise(
+        "training.datasets.child",
+        [str(folder(version))],
+        beat=partial(READ.beat, version),
+        log=folder(version) / "log.txt",
+    )
+    said = outcome.results.get("read", {})
+    facts = {key: said[key] for key in READ_FACTS if said.get(key) is not None}
+    if said:
+        facts |= {"example_count": said["examples"], "problem_count": said["problems"]}
+    READ.settle(version, outcome, facts)
+
+
+def count(pk: str) -> None:
+    """Count a version's tokens (the light lane's work)."""
+    row = COUNT.claim(pk)
+    if row is None:
+        return
+    try:
+        base = bases.find(row.base)
+    except UserError as error:
+        outcome = Outcome(exit_code=2, error=error.as_dict())
+    else:
+        outcome = supervise(
+            "training.datasets.count",
+            [str(folder(row.version)), str(base.folder), str(row.max_length)],
+            beat=partial(COUNT.beat, row),
+            log=folder(row.version) / "log.txt",
+        )
+    COUNT.settle(row, outcome, {"result": outcome.results.get("count", {}).get("result", {})})

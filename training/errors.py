@@ -1,0 +1,22 @@
+"""The one error whose meaning a user may read. Knows no Django: children raise it too."""
+
+
+class UserError(Exception):
+    """Something that the user (or the administrator) can mend.
+
+    `code` names a sentence in wording.py, `params` fill its places. Anything else that is raised
+    is a fault of ours: logged with its traceback and shown as one fixed sentence.
+    """
+
+    def __init__(self, code: str, **params: object) -> None:
+        super().__init__(code, params)
+        self.code = code
+        self.params = params
+
+    @classmethod
+    def of(cls, stored: dict) -> "UserError":
+        """Return the error that `as_dict` stored."""
+        return cls(stored["code"], **stored.get("params", {}))
+
+    def as_dict(self) -> dict:
+        return {"code": self.code, "params": self.params}

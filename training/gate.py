@@ -1,0 +1,107 @@
+"""The gate in front of transformers: a model folder goes in, a refusal comes out, or nothing.
+
+Only data may pass: safetensors, JSON, text and tokenizer files. No code, no pickles, no links, no
+config key that makes a loader fetch or run something. Knows neither Django nor torch.
+"""
+
+import json
+import struct
+from pathlib import Path
+
+from training.errors import UserError
+
+ALLOWED_ENDINGS = (".safetensors", ".json", ".txt", ".model", ".jinja", ".md", ".tiktoken")
+ALLOWED_NAMES = ("LICENSE", "NOTICE", ".gitattributes", "USE_POLICY")
+FORBIDDEN_KEYS = frozenset(
+    {"auto_map", "trust_remote_code", "_attn_implementation_internal", "custom_pipelines"}
+)
+JSON_LIMIT_BYTES = 64 * 1024 * 1024
+CONFIG_LIMIT_BYTES = 1024 * 1024
+HEADER_LIMIT_BYTES = 32 * 1024 * 1024
+TEMPLATE_LIMIT_CHARACTERS = 64 * 1024
+
+
+def check(folder: Path) -> None:
+    """Let a model folder pass or refuse it.
+
+    Raises: UserError (codes gate_*) naming the folder, the file and what is wrong with it.
+    """
+    if not folder.is_dir() or folder.is_symlink():
+        raise UserError("gate_no_folder", folder=folder.name)
+    entries = sorted(folder.rglob("*"))
+    for path in entries:
+        _check_entry(folder, path)
+    names = {path.name for path in entries}
+    if not names & {"config.json", "adapter_config.json"}:
+        raise UserError("gate_missing", folder=folder.name, file="config.json")
+    if not any(name.endswith(".safetensors") for name in names):
+        raise UserError("gate_missing", folder=folder.name, file="*.safetensors")
+    if "tokenizer.json" not in names:
+        raise UserError("gate_missing", folder=folder.name, file="tokenizer.json")
+
+
+def _check_entry(folder: Path, path: Path) -> None:
+    name = str(path.relative_to(folder))
+    if path.is_symlink():
+        raise UserError("gate_link", folder=folder.name, file=name)
+    if path.is_dir():
+        return
+    if not path.is_file():
+        raise UserError("gate_file", folder=folder.name, file=name)
+    if path.name not in ALLOWED_NAMES and not path.name.endswith(ALLOWED_ENDINGS):
+        raise UserError("gate_file", folder=folder.name, file=name)
+    if path.suffix == ".json":
+        _check_json(folder, path, name)
+    elif path.suffix == ".safetensors":
+        _check_safetensors(folder, path, name)
+    elif path.suffix == ".jinja" and path.stat().st_size > TEMPLATE_LIMIT_CHARACTERS:
+        raise UserError("gate_too_large", folder=folder.name, file=name)
+
+
+def _check_json(folder: Path, path: Path, name: str) -> None:
+    is_config = path.name.endswith("config.json")
+    if path.stat().st_size > (CONFIG_LIMIT_BYTES if is_config else JSON_LIMIT_BYTES):
+        raise UserError("gate_too_large", folder=folder.name, file=name)
+    if not is_config:
+        return
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        raise UserError("gate_unreadable", folder=folder.name, file=name) from None
+    if not isinstance(content, dict):
+        raise UserError("gate_unreadable", folder=folder.name, file=name)
+    if key := _forbidden_key(content):
+        raise UserError("gate_key", folder=folder.name, file=name, key=key)
+
+
+def _forbidden_key(value: object) -> str | None:
+    """Return the first forbidden key anywhere in a JSON value."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            if found := FORBIDDEN_KEYS & item.keys():
+                return min(found)
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+    return None
+
+
+def _check_safetensors(folder: Path, path: Path, name: str) -> None:
+    """Compare the header with the file's size, as the format's specification asks:
+    https://github.com/huggingface/safetensors#format"""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(HEADER_LIMIT_BYTES, size - 8):
+            raise UserError("gate_unreadable", folder=folder.name, file=name)
+        try:
+            header = json.loads(file.read(length))
+            header.pop("__metadata__", None)
+            end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+            raise UserError("gate_unreadable", folder=folder.name, file=name) from None
+    if end != size - 8 - length:
+        raise UserError("gate_unreadable", folder=folder.name, file=name)

@@ -1,0 +1,344 @@
+"""The verbs of a job, and the only writer of Job.status.
+
+Every move is a compare-and-set: one UPDATE that names the state (and, for a worker, the fencing
+token) from which it may happen. A move that loses changes nothing. Knows no browser.
+"""
+
+from collections.abc import Sequence
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from training import bases, leases, recipe, registry, tasks
+from training.datasets import versions
+from training.errors import UserError
+from training.leases import Order
+from training.models import DatasetVersion, Job, JobEvent, TokenCount, TunedModel
+
+Status = Job.Status
+MAX_CRASHES = 3
+"""Crashes in a row without a new checkpoint after which a job fails."""
+DRAFT_FIELDS = {"name", "method", "base", "knobs", "version"}
+PROGRESS_KEYS = (
+    "phase", "loss", "validation_loss", "epoch", "tokens_per_second", "seconds_left", "trained_tokens"
+)  # fmt: skip
+
+
+# --- by the user ------------------------------------------------------------------------------
+def create_draft(owner, parent: Job | None = None) -> Job:
+    base = next((base.slug for base in bases.catalogue() if not base.problem), "")
+    return Job.objects.create(owner=owner, base=base, parent=parent)
+
+
+def edit(job: Job, **fields) -> None:
+    """Change a draft's fields.
+
+    Raises: UserError `job_not_draft` when it was started meanwhile (in another tab, say).
+    """
+    unknown = fields.keys() - DRAFT_FIELDS
+    if unknown:
+        raise TypeError(f"not a draft's field: {unknown}")
+    if not Job.objects.filter(pk=job.pk, status=Status.DRAFT).update(**fields):
+        raise UserError("job_not_draft", name=job.name)
+    for name, value in fields.items():
+        setattr(job, name, value)
+
+
+def resolved(job: Job) -> dict:
+    """Return the numbers that the draft would run with, as far as they are known."""
+    try:
+        context_length = bases.find(job.base).context_length
+    except UserError:
+        context_length = 2048
+    examples = job.version.example_count if job.version else settings.MIN_EXAMPLES
+    return recipe.resolve(
+        job.method, job.knobs, examples=examples, context_length=context_length
+    )
+
+
+def token_count(job: Job) -> TokenCount | None:
+    """Return (and if need be order) the count of the draft's data in its base's own tokens."""
+    if not job.version or job.version.status != DatasetVersion.Status.READY:
+        return None
+    return versions.token_count(job.version, job.base, resolved(job)["max_length"])
+
+
+def blockers(job: Job) -> list[UserError]:
+    """Return why the draft can't start yet; nothing when it can."""
+    found = [] if job.name.strip() else [UserError("job_without_name")]
+    try:
+        bases.find(job.base)
+    except UserError as error:
+        return [*found, error]
+    return found + _data_blockers(job)
+
+
+def _data_blockers(job: Job) -> list[UserError]:
+    version = job.version
+    if version is None:
+        return [UserError("job_without_data")]
+    if version.is_busy:
+        return [UserError("data_being_read")]
+    if version.status == DatasetVersion.Status.FAILED:
+        return [UserError.of(version.error)]
+    if version.example_count < settings.MIN_EXAMPLES:
+        return [too_few(version.example_count)]
+    count = token_count(job)
+    if count is None or count.status in (TokenCount.Status.WAITING, TokenCount.Status.COUNTING):
+        return [UserError("tokens_being_counted")]
+    if count.status == TokenCount.Status.FAILED:
+        return [UserError.of(count.error)]
+    left = count.result["examples"] - count.result["lost"]
+    return [too_few(left)] if left < settings.MIN_EXAMPLES else []
+
+
+def too_few(count: int) -> UserError:
+    return UserError("too_few_examples", count=count, minimum=settings.MIN_EXAMPLES)
+
+
+def start(job: Job) -> None:
+    """Freeze the draft's settings and put it in line.
+
+    Raises: UserError with the first blocker, or `job_not_draft`.
+    """
+    job.refresh_from_db()
+    if job.status != Status.DRAFT:
+        raise UserError("job_not_draft", name=job.name)
+    for blocker in blockers(job):
+        raise blocker
+    numbers = resolved(job)
+    with transaction.atomic():
+        moved = Job.objects.filter(pk=job.pk, status=Status.DRAFT).update(
+            status=Status.QUEUED,
+            resolved=numbers,
+            total_steps=recipe.steps(numbers, job.version.example_count),
+            queued_at=timezone.now(),
+            **leases.FREE,
+        )
+        if not moved:
+            raise UserError("job_not_draft", name=job.name)
+        tasks.ring("train", job.pk)
+    job.refresh_from_db()
+
+
+def cancel(job: Job) -> None:
+    """End a job at the user's wish: at once when nobody works on it, else as soon as it can stop."""
+    now = timezone.now()
+    ended = Job.objects.filter(pk=job.pk, status__in=(Status.QUEUED, Status.VALIDATING)).update(
+        status=Status.CANCELLED, cancel_requested=True, finished_at=now, **leases.FREE
+    )
+    if not ended:
+        Job.objects.filter(pk=job.pk, status=Status.RUNNING).update(cancel_requested=True)
+    job.refresh_from_db()
+
+
+def delete(job: Job) -> None:
+    """Delete a job, its tuned model and their files.
+
+    Raises: UserError `job_is_live` while it waits or runs.
+    """
+    if job.is_live:
+        raise UserError("job_is_live", name=job.name)
+    tuned = TunedModel.objects.filter(job=job).first()
+    if tuned:
+        registry.forget(tuned)
+    folder = registry.run_folder(job)
+    deleted, _ = Job.objects.filter(pk=job.pk).exclude(status__in=(Status.QUEUED, Status.RUNNING)).delete()
+    if not deleted:
+        raise UserError("job_is_live", name=job.name)
+    registry.remove_folder(folder)
+
+
+def rename(job: Job, name: str) -> None:
+    """Raises: UserError `job_without_name`."""
+    name = name.strip()[:64]
+    if not name:
+        raise UserError("job_without_name")
+    Job.objects.filter(pk=job.pk).update(name=name)
+    TunedModel.objects.filter(job=job).update(name=name)
+    job.name = name
+
+
+def retry(job: Job) -> Job:
+    """Return a new draft with the same settings and data."""
+    draft = create_draft(job.owner, parent=job)
+    edit(
+        draft,
+        name=job.name, method=job.method, base=job.base, knobs=job.knobs, version=job.version,
+    )  # fmt: skip
+    return draft
+
+
+# --- what a page shows ------------------------------------------------------------------------
+def in_line() -> QuerySet[Job]:
+    return Job.objects.filter(status=Status.QUEUED).order_by("queued_at", "pk")
+
+
+def place(job: Job) -> int:
+    """Return the job's place in line; 1 is next."""
+    if not job.queued_at:
+        return 1
+    ahead = Q(queued_at__lt=job.queued_at) | Q(queued_at=job.queued_at, pk__lt=job.pk)
+    return in_line().filter(ahead).count() + 1
+
+
+def counts(owner) -> dict[str, int]:
+    """Return how many of the owner's jobs run and wait."""
+    live = list(
+        Job.objects.filter(owner=owner, status__in=(Status.RUNNING, Status.QUEUED)).values_list(
+            "status", flat=True
+        )
+    )
+    return {"running": live.count(Status.RUNNING), "queued": live.count(Status.QUEUED)}
+
+
+CHART_POINTS = 1000
+
+
+def points(job: Job, kind: str, after: int = 0) -> list[dict]:
+    """Return the chart's points of one kind (metrics or validation), thinned to about 1,000.
+
+    After a crash the steps since the last checkpoint are run again: only their last run counts.
+    """
+    rows = job.events.filter(kind=kind, pk__gt=after).values_list("pk", "step", "data")
+    latest: dict[int, dict] = {}
+    for pk, step, data in rows.iterator():
+        for stale in [old for old in latest if old >= step] if step in latest else ():
+            del latest[stale]
+        latest[step] = {"id": pk, "step": step, **data}
+    found = list(latest.values())
+    stride = max(1, len(found) // CHART_POINTS)
+    return found[::stride] if stride == 1 else found[::stride] + found[-1:]
+
+
+def log(job: Job) -> QuerySet[JobEvent]:
+    return job.events.exclude(kind__in=("metrics", "validation"))
+
+
+# --- by a worker ------------------------------------------------------------------------------
+def claim_next() -> Job | None:
+    """Claim the job that waits longest, or return None. The bell says only that one waits."""
+    for pk in in_line().values_list("pk", flat=True)[:20]:
+        token = leases.fresh_token()
+        if Job.objects.filter(pk=pk, status=Status.QUEUED).update(
+            status=Status.RUNNING, **leases.taken(token)
+        ):
+            job = Job.objects.get(pk=pk)
+            if not job.started_at:
+                Job.objects.filter(pk=pk).update(started_at=timezone.now())
+            return job if job.token == token else None
+    return None
+
+
+def _held(job: Job) -> QuerySet[Job]:
+    return Job.objects.filter(pk=job.pk, token=job.token, status=Status.RUNNING)
+
+
+def beat(job: Job, events: Sequence[dict]) -> Order:
+    """Renew the lease and store what the child said since the last beat."""
+    with transaction.atomic():
+        if not _held(job).update(**leases.renewed(), **_latest(job, events)):
+            return Order.FENCED
+        JobEvent.objects.bulk_create(
+            JobEvent(
+                job_id=job.pk,
+                attempt=job.attempt,
+                kind=event["kind"],
+                step=event.get("step", 0),
+                data={key: value for key, value in event.items() if key not in ("kind", "step")},
+            )
+            for event in events
+            if event["kind"] != "progress"
+        )
+        requested = _held(job).values_list("cancel_requested", flat=True).first()
+    return Order.STOP if requested else Order.GO_ON
+
+
+def _latest(job: Job, events: Sequence[dict]) -> dict:
+    """Return the job's fields that change by these events."""
+    fields: dict = {}
+    for event in events:
+        if "step" in event:
+            fields["step"] = event["step"]
+        if "total_steps" in event:
+            fields["total_steps"] = event["total_steps"]
+        if event["kind"] == "checkpoint":
+            fields["crashes"] = 0
+        job.progress |= {key: event[key] for key in PROGRESS_KEYS if key in event}
+    return fields | {"progress": job.progress} if events else fields
+
+
+def succeed(job: Job, metrics: dict, size_bytes: int) -> bool:
+    """End a job well and register its model, both or neither. A late result is refused."""
+    with transaction.atomic():
+        moved = _held(job).update(
+            status=Status.SUCCEEDED, finished_at=timezone.now(), error=None, **leases.FREE
+        )
+        if moved:
+            TunedModel.objects.create(
+                owner_id=job.owner_id, name=job.name, job=job, base=job.base, method=job.method,
+                metrics=metrics, size_bytes=size_bytes,
+            )  # fmt: skip
+    return bool(moved)
+
+
+def fail(job: Job, error: dict) -> bool:
+    """End a job whose cause the user can mend; it is not tried again as it was."""
+    return bool(
+        _held(job).update(
+            status=Status.FAILED, error=error, finished_at=timezone.now(), **leases.FREE
+        )
+    )
+
+
+def stopped(job: Job) -> bool:
+    """End a job whose child stopped at the user's wish."""
+    return bool(
+        _held(job).update(status=Status.CANCELLED, finished_at=timezone.now(), **leases.FREE)
+    )
+
+
+def release(job: Job) -> bool:
+    """Put a job back in line because its worker goes home; it keeps its place."""
+    return bool(_held(job).update(status=Status.QUEUED, **leases.FREE))
+
+
+def crashed(job: Job, cause: dict) -> bool:
+    """Put a job back in line to go on from its last checkpoint, or fail it after three crashes."""
+    return _put_back(_held(job), job, cause)
+
+
+def _put_back(held: QuerySet[Job], job: Job, cause: dict) -> bool:
+    job.refresh_from_db(fields=["crashes", "cancel_requested", "step"])
+    crashes = job.crashes + 1
+    if job.cancel_requested:
+        fields = {"status": Status.CANCELLED, "finished_at": timezone.now()}
+    elif crashes >= MAX_CRASHES:
+        fields = {"status": Status.FAILED, "error": cause, "finished_at": timezone.now()}
+    else:
+        fields = {"status": Status.QUEUED}
+    with transaction.atomic():
+        if not held.update(crashes=crashes, **fields, **leases.FREE):
+            return False
+        JobEvent.objects.create(
+            job=job, attempt=job.attempt, kind="crash", step=job.step, data=cause
+        )
+        if fields["status"] == Status.QUEUED:
+            tasks.ring("train", job.pk)
+    return True
+
+
+# --- by the reaper ----------------------------------------------------------------------------
+def reap() -> int:
+    """Take jobs back whose worker has not renewed its lease. Returns how many."""
+    taken_back = 0
+    for job in Job.objects.filter(leases.expired(), status=Status.RUNNING):
+        held = _held(job).filter(leases.expired())
+        taken_back += _put_back(held, job, UserError("worker_lost").as_dict())
+    return taken_back
+
+
+def unheard() -> QuerySet[Job]:
+    return tasks.unheard(in_line())

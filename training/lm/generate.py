@@ -1,0 +1,138 @@
+"""Token ids in, token ids and text out, one at a time, as they are generated.
+
+A plain loop over a KV cache; temperature and top-p mean what they mean in transformers. Knows no
+chat template, no request and no other stream.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import torch
+from torch import nn
+
+PREFILL = 512
+"""Prompt tokens of one forward pass: between two passes a stream can be stopped."""
+UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+
+
+def context_length(model: nn.Module) -> int:
+    """Return how many positions the model has been trained for."""
+    config = model.config.get_text_config()
+    return int(getattr(config, "max_position_embeddings", None) or 2**31)
+
+
+def pick(
+    logits_V: torch.Tensor,
+    temperature: float,
+    top_p: float,
+    generator: torch.Generator | None = None,
+) -> int:
+    """Choose the next id from float32 logits: the likeliest at temperature 0, else a draw."""
+    if temperature == 0:
+        return int(logits_V.argmax())
+    warped_V = warp(logits_V / temperature, top_p)
+    return int(torch.multinomial(warped_V.softmax(-1), 1, generator=generator))
+
+
+def warp(logits_V: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Keep the smallest set of likeliest tokens whose probabilities reach top_p, at least one.
+
+    The same sums in the same order as transformers' TopPLogitsWarper, so that ties and rounding
+    fall alike.
+    """
+    if top_p >= 1:
+        return logits_V
+    sorted_V, order_V = torch.sort(logits_V, descending=False)
+    drop_V = sorted_V.softmax(-1).cumsum(-1) <= 1 - top_p
+    drop_V[-1] = False
+    return logits_V.masked_fill(torch.zeros_like(drop_V).scatter(0, order_V, drop_V), -torch.inf)
+
+
+def stream(
+    model: nn.Module,
+    prompt_ids: Sequence[int],
+    *,
+    max_tokens: int,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    stop_ids: Collection[int] = (),
+    seed: int | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[int]:
+    """Yield generated ids until a stop id (yielded last), max_tokens, the context limit, or
+    should_stop().
+
+    Raises: ValueError when the prompt is empty or leaves no place in the context.
+    """
+    room = context_length(model) - len(prompt_ids)
+    if not prompt_ids or room < 1:
+        raise ValueError(f"a prompt of {len(prompt_ids)} tokens leaves {room} in the context")
+    place = next(model.parameters()).device
+    generator = torch.Generator(place)
+    generator.seed() if seed is None else generator.manual_seed(seed)
+    step = _Step(model, place)
+    fresh = list(prompt_ids)
+    for _ in range(min(max_tokens, room)):
+        logits_V = step.forward(fresh, should_stop)
+        if logits_V is None:
+            return
+        token = pick(logits_V, temperature, top_p, generator)
+        yield token
+        if token in stop_ids:
+            return
+        fresh = [token]
+
+
+class _Step:
+    """Forward passes over one growing cache."""
+
+    def __init__(self, model: nn.Module, place: torch.device) -> None:
+        from transformers import DynamicCache
+
+        self.model = model
+        self.place = place
+        self.cache = DynamicCache(config=model.config)
+
+    @torch.inference_mode()
+    def forward(self, ids: list[int], should_stop: Callable[[], bool]) -> torch.Tensor | None:
+        """Return the float32 logits after the last id, or None when stopped on the way."""
+        logits_BTV = None
+        for start in range(0, len(ids), PREFILL):
+            if should_stop():
+                return None
+            ids_BT = torch.tensor([ids[start : start + PREFILL]], device=self.place)
+            logits_BTV = self.model(
+                input_ids=ids_BT, past_key_values=self.cache, use_cache=True, logits_to_keep=1
+            ).logits
+        return None if logits_BTV is None else logits_BTV[0, -1].float()
+
+
+class TextStream:
+    """Ids in, text out, never half a character: a tail that decodes to U+FFFD waits for more."""
+
+    def __init__(self, decode: Callable[[list[int]], str]) -> None:
+        self.decode = decode
+        self.ids: list[int] = []
+        self.start = 0
+        """Where decoding begins: a little before what was emitted, since some tokenizers write a
+        word differently at the start of a text."""
+        self.emitted = 0
+        """How many ids have been turned into text."""
+
+    def push(self, token: int) -> str:
+        """Take one id; return the text that became certain, which may be empty."""
+        self.ids.append(token)
+        fresh = self._fresh()
+        if not fresh or fresh.endswith(UNFINISHED):
+            return ""
+        self.start, self.emitted = self.emitted, len(self.ids)
+        return fresh
+
+    def finish(self) -> str:
+        """Return what was held back; bytes that never became a character are left out."""
+        fresh = self._fresh().rstrip(UNFINISHED)
+        self.start = self.emitted = len(self.ids)
+        return fresh
+
+    def _fresh(self) -> str:
+        before = self.decode(self.ids[self.start : self.emitted])
+        return self.decode(self.ids[self.start :])[len(before) :]

@@ -1,0 +1,104 @@
+"""A base model made ready to be trained: LoRA by PEFT or all weights, packed attention, precision."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from training import gate
+from training.errors import UserError
+from training.lm import attention
+from training.lm.load import device, has_bf16
+
+LORA, FULL = "lora", "full"
+
+
+class Trainable:
+    """Model, its trained parameters and how to run it."""
+
+    def __init__(self, model: nn.Module, is_packable: bool) -> None:
+        self.model = model
+        self.is_packable = is_packable
+        """Whether several examples may go through in one row."""
+        self.device = device()
+        self.uses_bf16 = has_bf16()
+
+    def parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
+
+    def precision(self):
+        if not self.uses_bf16:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def loss_sum(self, pack) -> torch.Tensor:
+        """Return the summed cross entropy over a pack's labels; logits exist only where one is."""
+        extra = {"segments": pack.segments} if self.is_packable else {}
+        with self.precision():
+            logits_1LV = self.model(
+                input_ids=pack.ids_1T.to(self.device),
+                position_ids=pack.positions_1T.to(self.device),
+                logits_to_keep=pack.label_positions_L.to(self.device),
+                use_cache=False,
+                **extra,
+            ).logits
+        return nn.functional.cross_entropy(
+            logits_1LV[0].float(), pack.labels_L.to(self.device), reduction="sum"
+        )
+
+
+def prepare(base: Path, method: str, *, rank: int, alpha: int, seed: int) -> Trainable:
+    """Load a base through the gate and make it trainable.
+
+    Raises: UserError from the gate, `model_unreadable`, or `lora_no_layers`.
+    """
+    gate.check(base)
+    from transformers import AutoModelForCausalLM
+
+    attention.register()
+    torch.manual_seed(seed)
+    options = {"dtype": torch.float32, "local_files_only": True, "trust_remote_code": False}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(base, use_safetensors=True, **options)
+    except (ValueError, OSError, KeyError, RuntimeError) as error:
+        raise UserError("model_unreadable", folder=base.name, reason=str(error)[:300]) from error
+    is_packable = bool(getattr(model, "_supports_attention_backend", False))
+    model.set_attn_implementation(attention.PACKED if is_packable else "sdpa")
+    if method == LORA:
+        model = add_lora(model, rank, alpha)
+    else:
+        model.requires_grad_(True)
+    model.train()
+    return Trainable(model.to(device()), is_packable)
+
+
+def add_lora(model: nn.Module, rank: int, alpha: int) -> nn.Module:
+    """Freeze the base and put LoRA on every linear layer but the head (Hu et al. 2021)."""
+    from peft import LoraConfig, get_peft_model
+
+    if has_bf16():
+        _lighten(model)
+    configuration = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(model, configuration)
+    except ValueError as error:
+        raise UserError("lora_no_layers", reason=str(error)[:300]) from error
+
+
+def _lighten(model: nn.Module) -> None:
+    """Keep frozen linear weights in bf16, so that they are not cast at every step.
+
+    Embeddings and norms stay in fp32 and with them the residual stream.
+    """
+    head = model.get_output_embeddings()
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and module is not head:
+            module.to(torch.bfloat16)

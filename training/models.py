@@ -1,0 +1,223 @@
+"""Rows of data, jobs and models: facts and read-only derivations. The verbs live in jobs.py,
+datasets/store.py and registry.py; examples themselves live in files, never here."""
+
+import secrets
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+def new_id() -> str:
+    """Return 16 random letters and digits (79 bits), fit for URLs and folder names."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(16))
+
+
+def id_field() -> models.CharField:
+    return models.CharField(primary_key=True, max_length=16, default=new_id, editable=False)
+
+
+class Leased(models.Model):
+    """A row that a worker claims for a while: see leases.py."""
+
+    attempt = models.PositiveIntegerField(default=0)
+    token = models.CharField(max_length=32, blank=True, default="")
+    """Fencing token of the worker that holds the row; empty when nobody does."""
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    rung_at = models.DateTimeField(null=True, blank=True)
+    """When the doorbell last rang for this row."""
+
+    class Meta:
+        abstract = True
+
+
+class Dataset(models.Model):
+    id = id_field()
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="datasets")
+    name = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DatasetVersion(Leased):
+    """One reading of one file. Its examples are immutable segment files in its folder."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", _("읽기 대기")
+        READING = "reading", _("읽는 중")
+        READY = "ready", _("준비됨")
+        FAILED = "failed", _("읽지 못함")
+
+    class Source(models.TextChoices):
+        UPLOAD = "upload", _("파일")
+        URL = "url", _("URL")
+
+    id = id_field()
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField(default=1)
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    source = models.CharField(max_length=10, choices=Source, default=Source.UPLOAD)
+    file_name = models.CharField(max_length=255, blank=True)
+    url = models.URLField(max_length=2000, blank=True)
+    size_bytes = models.BigIntegerField(default=0)
+    done_bytes = models.BigIntegerField(default=0)
+    """Bytes fetched or read so far, for the progress bar."""
+    encoding = models.CharField(max_length=20, blank=True)
+    format = models.CharField(max_length=40, blank=True)
+    example_count = models.PositiveIntegerField(default=0)
+    problem_count = models.PositiveIntegerField(default=0)
+    notes = models.JSONField(default=list, blank=True)
+    """What the reader mended, as codes for wording.py."""
+    fingerprint = models.CharField(max_length=64, blank=True)
+    """sha256 over the segments."""
+    error = models.JSONField(null=True, blank=True)
+    """{"code", "params"} for wording.py when status is failed."""
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "number"], name="one_version_a_number")
+        ]
+
+    @property
+    def is_busy(self) -> bool:
+        return self.status in (self.Status.WAITING, self.Status.READING)
+
+
+class TokenCount(Leased):
+    """How long a version's examples are in one base model's own tokens."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        COUNTING = "counting"
+        READY = "ready"
+        FAILED = "failed"
+
+    version = models.ForeignKey(DatasetVersion, models.CASCADE, related_name="token_counts")
+    base = models.CharField(max_length=100)
+    max_length = models.PositiveIntegerField()
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    result = models.JSONField(default=dict, blank=True)
+    """examples, tokens, labels, longest, cut, lost (see datasets/count.py)."""
+    error = models.JSONField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version", "base", "max_length"], name="one_count_a_base_and_length"
+            )
+        ]
+
+
+class Job(Leased):
+    """One fine-tuning job, from its draft to its end. Only jobs.py writes `status`."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", _("작성 중")
+        VALIDATING = "validating_files", _("데이터 확인 중")
+        QUEUED = "queued", _("학습 대기")
+        RUNNING = "running", _("학습 중")
+        PAUSED = "paused", _("일시 중지")
+        SUCCEEDED = "succeeded", _("학습 완료")
+        FAILED = "failed", _("학습 실패")
+        CANCELLED = "cancelled", _("취소됨")
+
+    FINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+
+    id = id_field()
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="jobs")
+    status = models.CharField(max_length=20, choices=Status, default=Status.DRAFT)
+    name = models.CharField(max_length=64, blank=True)
+    method = models.CharField(max_length=10, default="lora")
+    base = models.CharField(max_length=100, blank=True)
+    knobs = models.JSONField(default=dict, blank=True)
+    """What the user chose, knob by knob; a missing one is "auto"."""
+    resolved = models.JSONField(default=dict, blank=True)
+    """The numbers that the run uses, frozen at 조정 시작."""
+    version = models.ForeignKey(
+        DatasetVersion, models.PROTECT, null=True, blank=True, related_name="jobs"
+    )
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True)
+    cancel_requested = models.BooleanField(default=False)
+    crashes = models.PositiveIntegerField(default=0)
+    """Crashes in a row without a new checkpoint."""
+    step = models.PositiveIntegerField(default=0)
+    total_steps = models.PositiveIntegerField(default=0)
+    progress = models.JSONField(default=dict, blank=True)
+    """Latest figures: phase, loss, validation_loss, epoch, tokens_per_second, seconds_left."""
+    error = models.JSONField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    queued_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["status", "queued_at"])]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status="draft") | models.Q(version__isnull=False),
+                name="a_started_job_has_data",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.id
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in self.FINAL
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in (self.Status.VALIDATING, self.Status.QUEUED, self.Status.RUNNING)
+
+    @property
+    def percent(self) -> int:
+        if self.status == self.Status.SUCCEEDED:
+            return 100
+        return min(99, int(100 * self.step / self.total_steps)) if self.total_steps else 0
+
+
+class JobEvent(models.Model):
+    """One line of a job's life: a point of the chart or a line of the log."""
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="events")
+    attempt = models.PositiveIntegerField()
+    kind = models.CharField(max_length=20)
+    """metrics, validation, checkpoint, or a code of wording.py's log lines."""
+    step = models.PositiveIntegerField(default=0)
+    data = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["job", "kind", "id"])]
+
+
+class TunedModel(models.Model):
+    """What a job brought forth: a standard PEFT or transformers folder."""
+
+    id = id_field()
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="tuned_models")
+    name = models.CharField(max_length=64)
+    job = models.OneToOneField(Job, models.CASCADE, related_name="tuned")
+    base = models.CharField(max_length=100)
+    method = models.CharField(max_length=10)
+    metrics = models.JSONField(default=dict, blank=True)
+    size_bytes = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,256 @@
+"""Methods and knobs: what a user may choose, its bounds, its help, and what "auto" stands for.
+
+Form, REST schema, help texts and `jobs.start` read this table; a knob lives in one row of it.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+AUTO = "auto"
+LORA, FULL = "lora", "full"
+
+
+@dataclass(frozen=True)
+class Method:
+    key: str
+    label: str
+    summary: str
+    when: str
+    cost: str
+
+
+METHODS = {
+    LORA: Method(
+        LORA,
+        _("효율적인 미세 조정(PEFT)"),
+        _("모델은 그대로 두고, 곁에 붙인 작은 부분만 학습합니다."),
+        _("대부분의 경우에 알맞습니다. 처음이라면 이 방법을 선택하세요."),
+        _("메모리와 디스크를 적게 쓰고, 결과 파일이 작습니다."),
+    ),
+    FULL: Method(
+        FULL,
+        _("전체 미세 조정(Full)"),
+        _("모델의 모든 가중치를 학습합니다."),
+        _("예제가 아주 많고, 모델의 말투나 지식을 크게 바꾸어야 할 때 선택하세요."),
+        _("메모리를 몇 배 더 쓰고, 결과 파일이 모델 전체만큼 큽니다."),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Knob:
+    key: str
+    label: str
+    help: str
+    unit: str
+    kind: str
+    """int or float."""
+    low: float
+    high: float
+    rule: str
+    """What auto does, in one sentence."""
+    methods: tuple[str, ...] = (LORA, FULL)
+    expert: bool = False
+
+
+KNOBS = (
+    Knob(
+        "epochs",
+        _("학습 반복"),
+        _("전체 학습 데이터를 처음부터 끝까지 몇 번 볼지 정합니다. 많으면 예제를 더 닮고, 지나치면 예제만 외웁니다."),
+        _("번"),
+        "int",
+        1,
+        50,
+        _("예제 수에 맞춥니다. 보통 3번이고, 예제가 적으면 더 많이, 아주 많으면 더 적게 봅니다."),
+    ),
+    Knob(
+        "batch_size",
+        _("배치 크기"),
+        _("한 스텝에서 함께 보고 한 번 고치는 예제의 수입니다. 크면 학습이 고르고, 작으면 자주 고칩니다."),
+        _("개"),
+        "int",
+        1,
+        256,
+        _("8개로 시작합니다."),
+    ),
+    Knob(
+        "learning_rate",
+        _("학습률"),
+        _("한 스텝에서 모델을 얼마나 크게 바꿀지 정합니다. 크면 빨리 배우지만 흔들리고, 작으면 천천히 배웁니다."),
+        "",
+        "float",
+        1e-7,
+        1e-1,
+        _("방법에 맞춥니다. PEFT는 0.0002, Full은 0.00002입니다."),
+    ),
+    Knob(
+        "max_length",
+        _("예제 최대 길이"),
+        _("예제 하나에서 학습에 쓰는 길이입니다. 이보다 긴 예제는 여기까지만 잘라서 사용합니다."),
+        _("토큰"),
+        "int",
+        16,
+        131_072,
+        _("기본 모델의 한계를 따르되 2,048토큰을 넘지 않습니다."),
+        expert=True,
+    ),
+    Knob(
+        "lora_rank",
+        _("LoRA 랭크"),
+        _("곁에 붙이는 부분의 크기입니다. 크면 더 많이 배우고 메모리를 더 씁니다."),
+        "",
+        "int",
+        1,
+        256,
+        _("16입니다."),
+        methods=(LORA,),
+        expert=True,
+    ),
+    Knob(
+        "lora_alpha",
+        _("LoRA 알파"),
+        _("곁에 붙인 부분을 얼마나 세게 반영할지 정합니다."),
+        "",
+        "int",
+        1,
+        1024,
+        _("랭크의 두 배입니다."),
+        methods=(LORA,),
+        expert=True,
+    ),
+    Knob(
+        "warmup_ratio",
+        _("준비 구간"),
+        _("학습률을 0에서 목표까지 천천히 올리는 구간의 비율입니다."),
+        "",
+        "float",
+        0,
+        0.5,
+        _("전체 스텝의 10%입니다."),
+        expert=True,
+    ),
+    Knob(
+        "validation_share",
+        _("검증 데이터 비율"),
+        _("학습에 쓰지 않고 남겨 두어, 처음 보는 예제에서도 잘하는지 재는 데이터의 비율입니다."),
+        "",
+        "float",
+        0,
+        0.5,
+        _("10%를 남기되 500개를 넘지 않습니다."),
+        expert=True,
+    ),
+    Knob(
+        "seed",
+        _("시드"),
+        _("순서를 섞는 난수의 출발점입니다. 같은 값이면 같은 순서로 학습합니다."),
+        "",
+        "int",
+        0,
+        2**31 - 1,
+        _("42입니다."),
+        expert=True,
+    ),
+)
+BY_KEY = {knob.key: knob for knob in KNOBS}
+
+
+class Invalid(Exception):
+    """Knobs that can't be used. `errors` maps a knob's key to a sentence for the user."""
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+
+def knobs_of(method: str) -> list[Knob]:
+    return [knob for knob in KNOBS if method in knob.methods]
+
+
+def rule(key: str, method: str) -> str:
+    return str(BY_KEY[key].rule)
+
+
+def parse(method: str, raw: Mapping[str, object]) -> dict:
+    """Turn form or API values into numbers; "", "auto" and (REST's) 0 for the main knobs mean auto.
+
+    Raises: Invalid with a sentence for each knob that is out of its bounds.
+    """
+    errors, chosen = {}, {}
+    for knob in knobs_of(method):
+        value = str(raw.get(knob.key, "")).strip().replace(",", "")
+        if value in ("", AUTO) or (value in ("0", "0.0") and knob.low > 0):
+            continue
+        number = _number(knob, value)
+        if number is None:
+            errors[knob.key] = format_lazy(
+                _("{label}: {low}부터 {high}까지의 {kind}를 쓰거나 auto로 두세요."),
+                label=knob.label,
+                low=f"{knob.low:,g}",
+                high=f"{knob.high:,.10g}",
+                kind=_("정수") if knob.kind == "int" else _("숫자"),
+            )
+        else:
+            chosen[knob.key] = number
+    if errors:
+        raise Invalid(errors)
+    return chosen
+
+
+def _number(knob: Knob, text: str) -> float | int | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    if not knob.low <= number <= knob.high or (knob.kind == "int" and number != int(number)):
+        return None
+    return int(number) if knob.kind == "int" else number
+
+
+def resolve(method: str, knobs: Mapping, *, examples: int, context_length: int) -> dict:
+    """Return a number for every knob of the method: the user's, or what auto makes of the facts.
+
+    `examples` counts before the validation split; `context_length` is in tokens.
+    """
+    values = dict(knobs)
+    automatic = {
+        "epochs": lambda: automatic_epochs(examples),
+        "batch_size": lambda: 8,
+        "learning_rate": lambda: 2e-4 if method == LORA else 2e-5,
+        "max_length": lambda: min(context_length, 2048),
+        "lora_rank": lambda: 16,
+        "lora_alpha": lambda: 2 * values["lora_rank"],
+        "warmup_ratio": lambda: 0.1,
+        "validation_share": lambda: min(0.1, 500 / max(examples, 1)),
+        "seed": lambda: 42,
+    }
+    for knob in knobs_of(method):
+        if knob.key not in values:
+            values[knob.key] = automatic[knob.key]()
+    values["max_length"] = min(values["max_length"], context_length)
+    return {knob.key: values[knob.key] for knob in knobs_of(method)}
+
+
+def automatic_epochs(examples: int) -> int:
+    """The rule of OpenAI's fine-tuning cookbook: three, more for few rows, fewer for very many."""
+    if examples * 3 < 100:
+        return min(25, max(1, 100 // max(examples, 1)))
+    if examples * 3 > 25_000:
+        return max(1, 25_000 // examples)
+    return 3
+
+
+def validation_count(examples: int, share: float) -> int:
+    """How many examples are held back: none of fewer than 10, never more than half."""
+    return 0 if examples < 10 or share <= 0 else max(1, math.floor(examples * share))
+
+
+def steps(resolved: Mapping, examples: int) -> int:
+    """Optimiser steps of a whole run."""
+    trained = examples - validation_count(examples, resolved["validation_share"])
+    return resolved["epochs"] * math.ceil(max(trained, 1) / resolved["batch_size"])

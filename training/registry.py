@@ -1,0 +1,114 @@
+"""Run folder ↔ row: where a run's files lie, how one is laid out, what of it becomes a model.
+
+    data/runs/<job>/run.json            what the trainer reads: settings and paths
+                    examples/           hard links to the data version's segments
+                    attempt-<n>/        checkpoints, result/, log.txt of one attempt
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+
+from training import bases, gate, recipe
+from training.datasets import versions
+from training.errors import UserError
+from training.models import Job, TunedModel
+
+BEFORE_FORGETTING: list[Callable[[TunedModel], None]] = []
+"""Called before a tuned model's files go (the playground unloads it)."""
+
+
+def run_folder(job: Job) -> Path:
+    return settings.DATA / "runs" / job.pk
+
+
+def attempt_folder(job: Job) -> Path:
+    return run_folder(job) / f"attempt-{job.attempt}"
+
+
+def folder(tuned: TunedModel) -> Path:
+    """Return the tuned model's standard PEFT or transformers folder."""
+    return attempt_folder(tuned.job) / "result"
+
+
+def prepare(job: Job) -> Path:
+    """Lay out the run folder for the job's present attempt and return it.
+
+    Raises: UserError when the base is gone or refused.
+    """
+    base = bases.find(job.base)
+    run = run_folder(job)
+    examples = run / "examples"
+    source = versions.folder(job.version)
+    if not examples.is_dir():
+        fresh = run / ".examples.part"
+        remove_folder(fresh)
+        fresh.mkdir(parents=True, mode=0o700)
+        for path in [*source.glob("segment-*"), source / "manifest.json"]:
+            _link(path, fresh / path.name)
+        fresh.rename(examples)
+    attempt_folder(job).mkdir(exist_ok=True)
+    order = {
+        "base": str(base.folder),
+        "base_name": base.name,
+        "method": job.method,
+        "settings": job.resolved,
+        "validation_examples": recipe.validation_count(
+            job.version.example_count, job.resolved["validation_share"]
+        ),
+        "checkpoint_seconds": settings.CHECKPOINT_SECONDS,
+        "data_fingerprint": job.version.fingerprint,
+    }
+    part = run / ".run.json.part"
+    part.write_text(json.dumps(order, indent=1))
+    part.rename(run / "run.json")
+    return run
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link where the file system can, else copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def result_of(job: Job) -> tuple[dict, int]:
+    """Check the present attempt's result; return its metrics and size in bytes.
+
+    Raises: UserError `result_incomplete` when a file is missing or does not match its manifest.
+    """
+    result = attempt_folder(job) / "result"
+    try:
+        manifest = json.loads((result / "manifest.json").read_text())
+        sizes = [(result / name).stat().st_size for name in manifest["files"]]
+        if sizes != [entry["size_bytes"] for entry in manifest["files"].values()]:
+            raise UserError("result_incomplete")
+    except (OSError, ValueError, KeyError):
+        raise UserError("result_incomplete") from None
+    gate.check(result)
+    return manifest["metrics"], sum(sizes)
+
+
+def tidy(job: Job) -> None:
+    """Remove what a finished job no longer needs: checkpoints and lost attempts."""
+    run = run_folder(job)
+    for attempt in run.glob("attempt-*"):
+        if attempt != attempt_folder(job):
+            remove_folder(attempt)
+    for checkpoint in [*run.glob("attempt-*/checkpoint-*"), *run.glob("attempt-*/.*.part")]:
+        remove_folder(checkpoint)
+    remove_folder(run / "examples")
+
+
+def forget(tuned: TunedModel) -> None:
+    for hook in BEFORE_FORGETTING:
+        hook(tuned)
+
+
+def remove_folder(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)

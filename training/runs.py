@@ -1,0 +1,73 @@
+"""The heavy lane's work: claim a job, run the trainer, write down how it ended."""
+
+import logging
+from functools import partial
+
+from training import jobs, registry, tasks
+from training.errors import UserError
+from training.models import Job
+from training.supervise import Outcome, supervise
+
+logger = logging.getLogger(__name__)
+
+
+def train(pk: str) -> None:
+    """Run the job that waits longest (the bell's `pk` says only that one waits)."""
+    job = jobs.claim_next()
+    if job is None:
+        return
+    for hook in tasks.BEFORE_HEAVY:
+        hook()
+    try:
+        run = registry.prepare(job)
+    except UserError as error:
+        jobs.fail(job, error.as_dict())
+        return
+    except OSError as error:
+        jobs.crashed(job, UserError("disk_trouble", reason=error.strerror or str(error)).as_dict())
+        return
+    outcome = supervise(
+        "training.trainer",
+        [str(run), "--attempt", str(job.attempt)],
+        beat=partial(jobs.beat, job),
+        log=registry.attempt_folder(job) / "log.txt",
+    )
+    settle(job, outcome)
+
+
+def settle(job: Job, outcome: Outcome) -> None:
+    """Write the end of one attempt."""
+    if outcome.fenced:
+        logger.warning("job %s: attempt %s was fenced", job.pk, job.attempt)
+    elif outcome.is_done:
+        _finish(job)
+    elif outcome.is_users_error:
+        jobs.fail(job, outcome.error)
+    elif outcome.is_stopped and not _wants_cancel(job):
+        jobs.release(job)
+    elif _wants_cancel(job):
+        if jobs.stopped(job):
+            registry.tidy(job)
+    else:
+        jobs.crashed(job, _cause(outcome))
+
+
+def _finish(job: Job) -> None:
+    try:
+        metrics, size_bytes = registry.result_of(job)
+    except UserError as error:
+        jobs.crashed(job, error.as_dict())
+        return
+    if jobs.succeed(job, metrics, size_bytes):
+        registry.tidy(job)
+
+
+def _wants_cancel(job: Job) -> bool:
+    return Job.objects.filter(pk=job.pk, cancel_requested=True).exists()
+
+
+def _cause(outcome: Outcome) -> dict:
+    """Say what a crash looks like from outside."""
+    if outcome.exit_code == -9:
+        return UserError("trainer_killed").as_dict()
+    return UserError("trainer_crashed", exit_code=outcome.exit_code).as_dict()

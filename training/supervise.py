@@ -1,0 +1,154 @@
+"""Run one child process to its end: events out, orders in. Knows nothing of jobs or data.
+
+The child prints JSON lines; `beat` gets them every BEAT_SECONDS and says whether to go on.
+Nothing secret is in the child's environment, and it dies with this process (lifeline.py).
+"""
+
+import json
+import logging
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
+
+from training import tasks
+from training.leases import Order
+from training.lifeline import Lifeline, end_group
+
+logger = logging.getLogger(__name__)
+TICK_SECONDS = 0.1
+GRACE_SECONDS = 15
+EXIT_USER_ERROR, EXIT_STOPPED = 2, 75
+PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_PRELOAD", "CUDA_VISIBLE_DEVICES")
+
+
+@dataclass
+class Outcome:
+    exit_code: int = 0
+    fenced: bool = False
+    error: dict | None = None
+    """What the child said was wrong ({"code", "params"}), for EXIT_USER_ERROR."""
+    results: dict[str, dict] = field(default_factory=dict)
+    """The last event of each kind."""
+
+    @property
+    def is_done(self) -> bool:
+        return self.exit_code == 0 and not self.fenced
+
+    @property
+    def is_users_error(self) -> bool:
+        return self.exit_code == EXIT_USER_ERROR and self.error is not None
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.exit_code == EXIT_STOPPED
+
+
+def environment() -> dict[str, str]:
+    """Return a child's whole environment."""
+    passed = {name: os.environ[name] for name in PASSED if name in os.environ}
+    threads = {"DADEUM_THREADS": str(settings.THREADS)} if settings.THREADS else {}
+    return passed | threads | {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "true",
+        "PYTHONUNBUFFERED": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def supervise(
+    module: str, arguments: list[str], *, beat: Callable[[list[dict]], Order], log: Path
+) -> Outcome:
+    """Run `python -m module arguments` until it ends or must be ended.
+
+    `log` receives the child's stderr. While the database is away the events are kept and
+    brought again.
+    """
+    line = Lifeline(silence_seconds=settings.LEASE_SECONDS * 0.8)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as technical:
+        process = line.spawn(
+            [sys.executable, "-m", module, *arguments],
+            environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=technical,
+            cwd=settings.ROOT,
+        )
+        try:
+            return _watch(process, line, beat)
+        finally:
+            end_group(process)
+            process.wait()
+            line.close()
+            process.stdout.close()
+
+
+def _watch(process: subprocess.Popen, line: Lifeline, beat: Callable) -> Outcome:
+    outcome, said = Outcome(), queue.SimpleQueue()
+    reader = threading.Thread(target=_read, args=(process, said), daemon=True)
+    reader.start()
+    pending: list[dict] = []
+    next_beat = asked_at = 0.0
+    while True:
+        ended = process.poll() is not None and not reader.is_alive()
+        _collect(said, pending, outcome)
+        line.beat()
+        if ended or time.monotonic() >= next_beat:
+            next_beat = time.monotonic() + settings.BEAT_SECONDS
+            order = _beat(beat, pending)
+            if order is Order.FENCED:
+                outcome.fenced = True
+                return outcome
+            if order is not None:
+                pending = []
+            if (order is Order.STOP or tasks.stopping.is_set()) and not asked_at:
+                end_group(process, signal.SIGTERM)
+                asked_at = time.monotonic()
+        if asked_at and time.monotonic() - asked_at > GRACE_SECONDS:
+            end_group(process)
+        if ended and not pending:
+            outcome.exit_code = process.returncode
+            return outcome
+        time.sleep(TICK_SECONDS)
+
+
+def _beat(beat: Callable, events: list[dict]) -> Order | None:
+    """Return the order, or None while the database is away."""
+    try:
+        return beat(events)
+    except DatabaseError:
+        logger.exception("the database did not take a beat")
+        close_old_connections()
+        return None
+
+
+def _read(process: subprocess.Popen, said: queue.SimpleQueue) -> None:
+    for raw in process.stdout:
+        try:
+            event = json.loads(raw)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and "kind" in event:
+            said.put(event)
+
+
+def _collect(said: queue.SimpleQueue, pending: list[dict], outcome: Outcome) -> None:
+    while not said.empty():
+        event = said.get()
+        outcome.results[event["kind"]] = event
+        if event["kind"] == "error":
+            outcome.error = {"code": event["code"], "params": event.get("params", {})}
+        else:
+            pending.append(event)

@@ -1,0 +1,65 @@
+"""`python -m training.trainer RUN_FOLDER --attempt N`: one attempt, with its ending as exit code."""
+
+import argparse
+import errno
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from training import lifeline
+
+
+def main() -> int:
+    lifeline.attach()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--attempt", type=int, default=1)
+    arguments = parser.parse_args()
+    os.nice(5)  # pages and chat stay quick beside a training
+    import torch
+
+    from training.errors import UserError
+    from training.trainer import order as orders
+    from training.trainer.train import Run, Stopped
+
+    if threads := int(os.environ.get("DADEUM_THREADS") or 0):
+        torch.set_num_threads(threads)
+    order = orders.Order.read(arguments.run, arguments.attempt)
+    order.folder.mkdir(exist_ok=True)
+    try:
+        run = Run(order)
+        run.prepare()
+        run.train()
+        run.finish()
+    except Stopped:
+        return orders.EXIT_STOPPED
+    except UserError as error:
+        return refuse(error)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        traceback.print_exc()
+        return refuse(UserError("out_of_memory"))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        traceback.print_exc()
+        return refuse(UserError("disk_full"))
+    return 0
+
+
+def refuse(error) -> int:
+    from training.trainer import order as orders
+
+    orders.say("error", **error.as_dict())
+    return orders.EXIT_USER_ERROR
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

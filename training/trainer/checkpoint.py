@@ -1,0 +1,92 @@
+"""Checkpoints: the trained weights, the optimiser and where the run stands, as data only.
+
+Written beside, renamed into place, manifest (sha256 of each file) last: a folder that is there is
+whole, and one whose bytes changed since is passed over. No pickles anywhere.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+KEPT = 2
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(part: Path, target: Path, facts: dict) -> None:
+    """Write the manifest into `part` as its last file and rename the folder into place."""
+    files = {
+        str(path.relative_to(part)): {"size_bytes": path.stat().st_size, "sha256": digest(path)}
+        for path in sorted(part.rglob("*"))
+        if path.is_file()
+    }
+    manifest = part / "manifest.json"
+    manifest.write_text(json.dumps(facts | {"files": files}, ensure_ascii=False, indent=1))
+    for path in [*part.rglob("*"), part]:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    shutil.rmtree(target, ignore_errors=True)
+    part.rename(target)
+
+
+def is_whole(folder: Path) -> bool:
+    """Tell whether every file of a sealed folder is as its manifest says."""
+    try:
+        files = json.loads((folder / "manifest.json").read_text())["files"]
+        return all(digest(folder / name) == entry["sha256"] for name, entry in files.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def save(
+    folder: Path, step: int, parameters: dict[str, nn.Parameter], optimizer, facts: dict
+) -> None:
+    """Write `folder/checkpoint-<step>` and keep the newest two.
+
+    `parameters` maps names to the trained parameters, in the optimiser's order.
+    """
+    part = folder / f".checkpoint-{step:08d}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    tensors = {f"weights.{name}": p.detach().contiguous() for name, p in parameters.items()}
+    for name, parameter in parameters.items():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value).contiguous()
+    tensors["random.cpu"] = torch.get_rng_state()
+    save_file(tensors, part / "state.safetensors")
+    seal(part, folder / f"checkpoint-{step:08d}", facts | {"step": step})
+    for stale in sorted(folder.glob("checkpoint-*"))[:-KEPT]:
+        shutil.rmtree(stale, ignore_errors=True)
+
+
+def latest(run: Path) -> Path | None:
+    """Return the whole checkpoint with the most steps of all attempts of a run."""
+    found = sorted(run.glob("attempt-*/checkpoint-*"), key=lambda path: path.name, reverse=True)
+    return next((folder for folder in found if is_whole(folder)), None)
+
+
+def load(folder: Path, parameters: dict[str, nn.Parameter], optimizer) -> dict:
+    """Put a checkpoint's state into model and optimiser; return its facts."""
+    tensors = load_file(folder / "state.safetensors")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[f"weights.{name}"])
+            optimizer.state[parameter] = {
+                key: tensors[f"optimizer.{key}.{name}"].to(
+                    parameter.device if key != "step" else "cpu"
+                )
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"optimizer.{key}.{name}" in tensors
+            }
+    torch.set_rng_state(tensors["random.cpu"])
+    return json.loads((folder / "manifest.json").read_text())

@@ -1,0 +1,63 @@
+"""What a run is asked to do: run.json as registry.prepare writes it, and the events it answers."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+EXIT_USER_ERROR, EXIT_STOPPED = 2, 75
+
+
+@dataclass(frozen=True)
+class Order:
+    run: Path
+    attempt: int
+    base: Path
+    """Folder of the base model."""
+    base_name: str
+    method: str
+    """lora or full."""
+    epochs: int
+    batch_size: int
+    """Examples an optimiser step, whatever the micro-batches are."""
+    learning_rate: float
+    max_length: int
+    """Tokens of one example; longer ones are cut."""
+    warmup_ratio: float
+    validation_examples: int
+    seed: int
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    checkpoint_seconds: float = 60
+    """0 writes a checkpoint after every step."""
+
+    @classmethod
+    def read(cls, run: Path, attempt: int) -> "Order":
+        content = json.loads((run / "run.json").read_text("utf-8"))
+        settings = content["settings"]
+        known = {key: settings[key] for key in settings if key in cls.__dataclass_fields__}
+        return cls(
+            run=run,
+            attempt=attempt,
+            base=Path(content["base"]),
+            base_name=content["base_name"],
+            method=content["method"],
+            validation_examples=content["validation_examples"],
+            checkpoint_seconds=content["checkpoint_seconds"],
+            **known,
+        )
+
+    @property
+    def examples(self) -> Path:
+        return self.run / "examples"
+
+    @property
+    def folder(self) -> Path:
+        """Where this attempt writes."""
+        return self.run / f"attempt-{self.attempt}"
+
+
+def say(kind: str, **data: object) -> None:
+    """Print one event."""
+    sys.stdout.write(json.dumps({"kind": kind, **data}, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
