@@ -1,6 +1,7 @@
 """The pages of the playground: conversation, model list, load and unload."""
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -21,7 +22,7 @@ LISTED = 100
 def playground(request: HttpRequest) -> HttpResponse:
     """Open the newest conversation, or an empty page for a new one."""
     model = request.GET.get("model", "")
-    newest = Conversation.objects.filter(owner=request.user).first()
+    newest = _begun(request).first()
     if newest and not model and "new" not in request.GET:
         return redirect("conversation", newest.pk)
     return _page(request, None, model)
@@ -39,7 +40,7 @@ def _page(request: HttpRequest, found: Conversation | None, model: str) -> HttpR
     context = {
         "conversation": found,
         "turns": found.messages.all() if found else [],
-        "conversations": Conversation.objects.filter(owner=request.user)[:LISTED],
+        "conversations": _begun(request)[:LISTED],
         "choices": choices,
         "missing_model": bool(model) and model != chosen,
         "parameters": Parameters.parse(found.parameters if found else {}),
@@ -130,6 +131,11 @@ def _allow_or_404(request: HttpRequest, model: str) -> None:
         homes.choices(request.user).allow(model)
     except UserError as problem:
         raise Http404 from problem
+
+
+def _begun(request: HttpRequest) -> QuerySet[Conversation]:
+    """Return the user's conversations in which something was said."""
+    return Conversation.objects.filter(owner=request.user).exclude(title="")
 
 
 def _own(request: HttpRequest, conversation_id: str) -> Conversation:

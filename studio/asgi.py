@@ -2,9 +2,6 @@
 
 import os
 
-from training import lifeline
-
-lifeline.attach()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402

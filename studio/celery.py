@@ -15,14 +15,13 @@ def options() -> dict:
     """Return the broker's transport options for the configured broker."""
     if not settings.BROKER_URL.startswith("embedded"):
         return {"visibility_timeout": 12 * 3600} if "redis" in settings.BROKER_URL else {}
-    places = {name: settings.BROKER_FOLDER / name for name in ("queue", "processed", "control")}
+    places = {name: settings.BROKER_FOLDER / name for name in ("queue", "processed")}
     for place in places.values():
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
     return {
         "data_folder_in": str(places["queue"]),
         "data_folder_out": str(places["queue"]),
         "processed_folder": str(places["processed"]),
-        "control_folder": str(places["control"]),
         "store_processed": True,
         "polling_interval": 0.2,
     }

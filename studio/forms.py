@@ -24,7 +24,9 @@ class PersonForm(forms.ModelForm):
 
     password = forms.CharField(
         label=gettext_lazy("비밀번호"),
-        help_text=gettext_lazy("8자 이상으로, 짐작하기 어렵게 정하세요. 숫자만으로는 만들 수 없습니다."),
+        help_text=gettext_lazy(
+            "8자 이상으로, 짐작하기 어렵게 정하세요. 숫자만으로는 만들 수 없습니다."
+        ),
         widget=forms.PasswordInput(attrs=NEW_PASSWORD),
         strip=False,
     )
@@ -39,13 +41,15 @@ class PersonForm(forms.ModelForm):
         fields = ("username", "name")
         labels = {"username": gettext_lazy("아이디")}
         help_texts = {
-            "username": gettext_lazy("로그인할 때 씁니다. 글자, 숫자와 @ . + - _ 를 쓸 수 있습니다."),
+            "username": gettext_lazy(
+                "로그인할 때 씁니다. 글자, 숫자와 @ . + - _ 를 쓸 수 있습니다."
+            ),
             "name": gettext_lazy("화면 위쪽에 보이는 이름입니다. 비워 두면 아이디가 보입니다."),
         }
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["username"].widget.attrs |= {"autocomplete": "username", "autofocus": True}
+        self.fields["username"].widget.attrs["autocomplete"] = "username"
         self.fields["name"].widget.attrs["autocomplete"] = "name"
 
     def clean(self) -> dict:
@@ -137,7 +141,10 @@ class ModelForm(forms.Form):
         return cleaned
 
     def draft(self) -> dict:
-        return {key: self.cleaned_data[key] for key in ("name", "base", "knobs")}
+        """Return the draft's fields as far as they are sound."""
+        fields = {key: self.cleaned_data[key] for key in ("name", "base") if not self[key].errors}
+        is_sound = not any(self[knob.key].errors for knob in recipe.knobs_of(self.job.method))
+        return fields | ({"knobs": self.cleaned_data["knobs"]} if is_sound else {})
 
     def knobs(self, expert: bool) -> Iterator[tuple[recipe.Knob, forms.BoundField]]:
         for knob in recipe.knobs_of(self.job.method):

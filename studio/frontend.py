@@ -110,8 +110,8 @@ def wanted() -> Iterator[tuple[Path, str]]:
     for source, place in FILES.items():
         yield PACKAGES / source, place
     for weight in WEIGHTS:
-        name = f"pretendard-latin-{weight}-normal.woff2"
-        yield PACKAGES / "@fontsource/pretendard/files" / name, f"pretendard/pretendard-{weight}.woff2"
+        source = f"@fontsource/pretendard/files/pretendard-latin-{weight}-normal.woff2"
+        yield PACKAGES / source, f"pretendard/pretendard-{weight}.woff2"
     yield from icons()
 
 

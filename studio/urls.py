@@ -34,6 +34,7 @@ urlpatterns = [
     path("models/<str:pk>/", models.model, name="model"),
     path("models/<str:pk>/now/", models.now, name="model-now"),
     path("models/<str:pk>/points/", models.points, name="model-points"),
+    path("models/<str:pk>/table/", models.table, name="model-table"),
     path("models/<str:pk>/log/", models.log, name="model-log"),
     path("models/<str:pk>/cancel/", models.cancel, name="model-cancel"),
     path("models/<str:pk>/rename/", models.rename, name="model-rename"),

@@ -3,6 +3,7 @@
 import uPlot from "../vendor/uplot/uplot.js";
 
 const PAUSE_MILLISECONDS = 2000;
+const WHOLE_STEPS = [1, 10, 100, 1000, 10000, 100000].flatMap((n) => [n, 2 * n, 5 * n]);
 
 function ink(host, name) {
   const probe = document.createElement("span");
@@ -102,7 +103,7 @@ class LossChart {
     return {
       ...this.size(),
       scales: { x: { time: false } },
-      axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 48 }],
+      axes: [{ ...axis, grid: { show: false }, incrs: WHOLE_STEPS }, { ...axis, size: 48 }],
       series: [
         { label: step, value: (_plot, number) => (number == null ? "–" : String(number)) },
         { ...curve(training, "training"), points: { show: false } },

@@ -44,8 +44,7 @@ function keepingPlace(change) {
 }
 
 function addTurn(kind) {
-  const turn = find(`turn-${kind}`).content.firstElementChild ?? find(`turn-${kind}`).content.querySelector("li");
-  const copy = turn.cloneNode(true);
+  const copy = find(`turn-${kind}`).content.querySelector("li").cloneNode(true);
   find("chat-empty").hidden = true;
   turns.append(copy);
   return copy;

@@ -76,3 +76,10 @@ function wellAgain() {
 document.addEventListener("htmx:responseError", trouble);
 document.addEventListener("htmx:sendError", trouble);
 document.addEventListener("htmx:afterOnLoad", wellAgain);
+
+// What is being mended is no mistake any more.
+document.addEventListener("input", ({ target }) => {
+  if (target.getAttribute("aria-invalid") !== "true") return;
+  target.removeAttribute("aria-invalid");
+  document.getElementById(`${target.id}_error`)?.remove();
+});

@@ -12,7 +12,8 @@ class Upload {
     this.input = zone.querySelector("input[type=file]");
     this.bar = zone.querySelector("progress");
     this.status = zone.querySelector(".drop-status");
-    this.button = zone.querySelector("button");
+    this.isSending = false;
+    this.button = zone.querySelector(".pick");
   }
 
   say(text) {
@@ -21,12 +22,13 @@ class Upload {
 
   end(text) {
     this.bar.hidden = true;
-    this.button.disabled = false;
+    this.isSending = false;
+    this.button.removeAttribute("aria-disabled");
     this.say(text);
   }
 
   send(file) {
-    if (this.button.disabled) return;
+    if (this.isSending) return;
     const body = new FormData(this.zone);
     body.set("file", file, file.name);
     const request = new XMLHttpRequest();
@@ -35,7 +37,8 @@ class Upload {
     request.upload.addEventListener("progress", (event) => this.show(event));
     request.addEventListener("load", () => this.settle(request));
     request.addEventListener("error", () => this.end(this.zone.dataset.failed));
-    this.button.disabled = true;
+    this.isSending = true;
+    this.button.setAttribute("aria-disabled", "true");
     this.bar.value = 0;
     this.bar.hidden = false;
     this.say(`${this.zone.dataset.sending}: ${file.name}`);
@@ -68,6 +71,7 @@ class Upload {
 
 if (form) {
   const upload = new Upload(form);
+  form.classList.add("enhanced");
   form.addEventListener("submit", (event) => {
     const [file] = upload.input.files;
     if (!file) return;

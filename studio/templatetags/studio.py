@@ -1,4 +1,4 @@
-"""Tags and filters of every page: icons, status chips, Korean numbers and times, errors as words."""
+"""Tags and filters of every page: icons, chips, Korean numbers and times, errors as words."""
 
 from datetime import datetime
 from functools import lru_cache
@@ -46,13 +46,16 @@ def icon_shape(name: str) -> str:
         source = (ICON_FOLDER / f"{name}.svg").read_text("utf-8")
     except OSError:
         return NO_ICON
-    return source[source.index(">", source.index("<svg")) + 1 : source.rindex("</svg>")].strip()
+    inner = source[source.index(">", source.index("<svg")) + 1 : source.rindex("</svg>")]
+    return " ".join(inner.split())
 
 
 @register.simple_tag
 def icon(name: str, classes: str = "", label: str = "") -> SafeString:
     """Draw a Lucide icon. With a label it is read aloud, without one it is decoration."""
-    naming = format_html('role="img" aria-label="{}"', label) if label else "aria-hidden=true"
+    naming = mark_safe('aria-hidden="true"')
+    if label:
+        naming = format_html('role="img" aria-label="{}"', label)
     return format_html(
         '<svg class="icon {}" {} focusable="false" viewBox="0 0 24 24" fill="none" '
         'stroke="currentColor" stroke-linecap="round" stroke-linejoin="round">{}</svg>',
@@ -93,7 +96,7 @@ def thousands(value: object) -> str:
     if value in (None, ""):
         return ""
     number = float(value)
-    return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
+    return f"{number:,.0f}" if number == int(number) or number >= 100 else f"{number:,.1f}"
 
 
 @register.filter
@@ -148,7 +151,7 @@ def duration(seconds: object) -> str:
         return _("{days}일 {hours}시간").format(days=hours // 24, hours=hours % 24)
     if hours:
         return _("{hours}시간 {minutes}분").format(hours=hours, minutes=minutes)
-    if minutes >= 10:
+    if minutes >= 10 or (minutes and not rest):
         return _("{minutes}분").format(minutes=minutes)
     if minutes:
         return _("{minutes}분 {seconds}초").format(minutes=minutes, seconds=rest)
@@ -211,7 +214,8 @@ def log_line(event: JobEvent) -> str:
     """Write one event of a job's life as a sentence."""
     data = event.data or {}
     if event.kind == "start":
-        return _("학습 예제 {train}개, 검증 예제 {validation}개로 {steps}스텝을 학습합니다.").format(
+        words = _("학습 예제 {train}개, 검증 예제 {validation}개로 {steps}스텝을 학습합니다.")
+        return words.format(
             train=thousands(data.get("train_examples")),
             validation=thousands(data.get("validation_examples")),
             steps=thousands(data.get("total_steps")),

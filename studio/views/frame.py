@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -86,6 +87,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     return render(request, "_queue.html")
 
 
+@login_not_required
 @require_POST
 def theme(request: HttpRequest) -> HttpResponse:
     """Remember the theme that the user chose; an empty choice follows the system."""
@@ -98,6 +100,7 @@ def theme(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@login_not_required
 @require_GET
 def live(request: HttpRequest) -> JsonResponse:
     """Say that the web process answers."""

@@ -1,5 +1,6 @@
 """The first page: three steps for a newcomer; what runs and what waits for somebody who returns."""
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
@@ -16,16 +17,22 @@ A_FEW = 4
 def home(request: HttpRequest) -> HttpResponse:
     found = list(lines.jobs_of(request.user)[:50])
     context = {
-        "live": lines.with_places([job for job in found if job.is_live]),
+        "live": in_order([job for job in found if job.is_live]),
         "failed": [job for job in found if needs_attention(job, found)][:A_FEW],
         "drafts": Job.objects.filter(owner=request.user, status=Status.DRAFT)[:A_FEW],
         "tuned_models": TunedModel.objects.filter(owner=request.user)[:A_FEW],
     }
     if not found:
         builtin = [base for base in bases.catalogue() if base.is_builtin]
-        context["builtin"] = builtin[0] if builtin else None
+        context |= {"builtin": builtin[0] if builtin else None, "minimum": settings.MIN_EXAMPLES}
         return render(request, "home_newcomer.html", context)
     return render(request, "home.html", context)
+
+
+def in_order(live: list[Job]) -> list[Job]:
+    """Return what runs before what waits, and what waits by its place in line."""
+    lines.with_places(live)
+    return sorted(live, key=lambda job: getattr(job, "place", 0) or 0)
 
 
 def needs_attention(job: Job, among: list[Job]) -> bool:

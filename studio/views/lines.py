@@ -36,9 +36,10 @@ def jobs_of(owner: User) -> QuerySet[Job]:
 def with_places(found: list[Job]) -> list[Job]:
     """Give each waiting job its `place` in line, with one query for all of them."""
     if any(job.status == Status.QUEUED for job in found):
-        order = {pk: index for index, pk in enumerate(jobs.in_line().values_list("pk", flat=True), 1)}
+        waiting_pks = jobs.in_line().values_list("pk", flat=True)
+        places = {pk: place for place, pk in enumerate(waiting_pks, 1)}
         for job in found:
-            job.place = order.get(job.pk)
+            job.place = places.get(job.pk)
     return found
 
 
@@ -80,9 +81,8 @@ def waiting(job: Job) -> str:
         return _("중단된 곳부터 곧 이어서 학습합니다. 이 창은 닫아도 됩니다.")
     if place <= 1:
         return _("다음 차례입니다. 곧 학습을 시작합니다. 이 창은 닫아도 됩니다.")
-    return _("앞에 {ahead}개의 학습이 있습니다. 차례가 되면 저절로 시작하니 이 창은 닫아도 됩니다.").format(
-        ahead=place - 1
-    )
+    sentence = _("앞에 {ahead}개의 학습이 있습니다. 차례가 되면 시작하니 이 창은 닫아도 됩니다.")
+    return sentence.format(ahead=place - 1)
 
 
 def running(job: Job) -> str:

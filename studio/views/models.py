@@ -42,7 +42,6 @@ def model(request: HttpRequest, pk: str) -> HttpResponse:
         "happening": lines.happening(job),
         "settings": lines.settings_of(job, job.resolved),
         "files": lines.files_of(tuned) if tuned else [],
-        "points": chart_points(job, 0),
         "name_form": NameForm(initial={"name": job.name}),
     }
     return render(request, "models/model.html", context)
@@ -70,6 +69,17 @@ def points(request: HttpRequest, pk: str) -> JsonResponse:
     """The chart's points after an event's id."""
     after = request.GET.get("after", "0")
     return JsonResponse(chart_points(own(request, pk), int(after) if after.isdecimal() else 0))
+
+
+@require_GET
+def table(request: HttpRequest, pk: str) -> HttpResponse:
+    """The chart's points for reading: one row a step."""
+    rows: dict[int, dict] = {}
+    for kind in ("metrics", "validation"):
+        for point in jobs.points(own(request, pk), kind):
+            rows[point["step"]] = rows.get(point["step"], {}) | point
+    context = {"rows": [rows[step] for step in sorted(rows)]}
+    return render(request, "models/_points.html", context)
 
 
 @require_GET
@@ -105,7 +115,8 @@ def rename(request: HttpRequest, pk: str) -> HttpResponse:
 def delete(request: HttpRequest, pk: str) -> HttpResponse:
     job = own(request, pk)
     if request.method != "POST":
-        return render(request, "models/delete.html", {"job": job, "tuned": getattr(job, "tuned", None)})
+        context = {"job": job, "tuned": getattr(job, "tuned", None)}
+        return render(request, "models/delete.html", context)
     name = str(job)
     jobs.delete(job)
     messages.success(request, _("{name} 모델을 삭제했습니다.").format(name=name))

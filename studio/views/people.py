@@ -80,7 +80,8 @@ def password(request: HttpRequest) -> HttpResponse:
         update_session_auth_hash(request, form.save())
         messages.success(request, _("비밀번호를 바꾸었습니다."))
         return redirect("home")
-    return render(request, "people/password.html", {"form": form}, status=422 if form.errors else 200)
+    status = 422 if form.errors else 200
+    return render(request, "people/password.html", {"form": form}, status=status)
 
 
 @sensitive_post_parameters()

@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from studio.forms import LibraryForm, MethodForm, ModelForm, UploadForm, UrlForm, library as own_library
+from studio.forms import LibraryForm, MethodForm, ModelForm, UploadForm, UrlForm
+from studio.forms import library as own_library
 from studio.middleware import wants_json
 from studio.views.datasets import numbered
 from studio.views.drafts import Step, Summary
@@ -89,6 +90,7 @@ def model(request: HttpRequest, job: Job) -> HttpResponse:
     if form.is_valid():
         jobs.edit(job, **form.draft())
         return saved(request, job, "wizard-data")
+    jobs.edit(job, **form.draft())
     if request.htmx:
         context = {"job": job, "summary": Summary(job), "form": form}
         return render(request, "wizard/_summary.html", context, status=422)
@@ -176,6 +178,8 @@ def library(request: HttpRequest, job: Job) -> HttpResponse:
 @draft_view
 def reading(request: HttpRequest, job: Job) -> HttpResponse:
     """The data's state while it is read; with its end come summary and start button too."""
+    if job.version and job.version.status == DatasetVersion.Status.FAILED:
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     context = {"job": job, "summary": Summary(job), "minimum": settings.MIN_EXAMPLES}
     context |= state_of(job.version) | {"is_update": not (job.version and job.version.is_busy)}
     return render(request, "wizard/_reading.html", context)

@@ -1,6 +1,7 @@
 """Files of every shape become Examples, and every bad record is named."""
 
 import json
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -58,7 +59,8 @@ def talk(*roles: str) -> dict:
 
 # --- JSON that is right -------------------------------------------------------------------------
 def test_prompt_and_completion_become_a_conversation_of_two(tmp_path):
-    content = jsonl({"prompt": "안녕", "completion": "반가워요"}, {"prompt": "b", "completion": "c"})
+    records = {"prompt": "안녕", "completion": "반가워요"}, {"prompt": "b", "completion": "c"}
+    content = jsonl(*records)
     reader, examples, problems = read(tmp_path, content)
     assert examples == [pair("안녕", "반가워요"), pair("b", "c")]
     assert (reader.format, reader.encoding, problems) == ("jsonl-prompt", "utf-8", [])
@@ -276,6 +278,15 @@ def test_rows_of_a_conversation_need_not_stand_together(tmp_path):
     assert examples == [pair("a", "b"), pair("c", "d")]
     assert [(one.line, one.code) for one in problems] == [(6, "answer_missing")]
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_many_scattered_conversations_are_sorted_in_seconds(tmp_path):
+    roles = ("user", "assistant")
+    rows = "".join(f"talk {n},{role},{role} {n}\n" for role in roles for n in range(10_000))
+    began = time.monotonic()
+    _, examples, _ = read(tmp_path, "C_ID,role,content\n" + rows)
+    assert examples == [pair(f"user {n}", f"assistant {n}") for n in range(10_000)]
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("names", [("2", "1"), ("b", "a"), ("10", "9")])

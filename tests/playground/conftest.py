@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
-from engine_process import EngineProcess  # noqa: E402
+from engine_process import EngineProcess
 
 
 def make_adapter(base: Path, folder: Path, seed: int = 1) -> Path:
@@ -61,3 +61,25 @@ def engine(engine_process, settings):
     engine_process.unload_all()
     settings.ENGINE_SOCKET = engine_process.socket
     return engine_process
+
+
+@pytest.fixture
+def tiny_catalogue(settings, tiny_base):
+    """The tiny base as the only one in the catalogue: "base:tiny"."""
+    settings.MODELS = tiny_base.parent
+
+
+@pytest.fixture
+def tuned(user, tiny_catalogue, adapter, settings, tmp_path):
+    """A LoRA model of `user` on the tiny base, with its files in place."""
+    from training import registry
+    from training.models import Dataset, DatasetVersion, Job, TunedModel
+
+    settings.DATA = tmp_path / "data"
+    version = DatasetVersion.objects.create(dataset=Dataset.objects.create(owner=user, name="d"))
+    job = Job.objects.create(
+        owner=user, name="상담", method="lora", base="tiny", status="succeeded", version=version
+    )
+    row = TunedModel.objects.create(owner=user, name="상담", job=job, base="tiny", method="lora")
+    shutil.copytree(adapter, registry.folder(row))
+    return row

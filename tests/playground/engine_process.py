@@ -65,7 +65,12 @@ class EngineProcess:
         return self.settled(name)
 
     def load_adapter(self, name: str, path: Path, base: str, base_path: Path) -> dict:
-        body = {"lora_name": name, "lora_path": str(path), "base": base, "base_path": str(base_path)}
+        body = {
+            "lora_name": name,
+            "lora_path": str(path),
+            "base": base,
+            "base_path": str(base_path),
+        }
         answer = self.http.post("/v1/load_lora_adapter", json=body)
         assert answer.status_code == 202
         return self.settled(name)

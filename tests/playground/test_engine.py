@@ -138,7 +138,8 @@ def test_those_who_wait_move_up(engine, roomy_base):
             places.extend(value["place"] for kind, value in events(response) if kind == "queued")
 
     with engine.open(max_tokens=4096) as first:
-        next(first.iter_lines())
+        lines = first.iter_lines()
+        next(lines)
         with engine.open(max_tokens=4096) as second:
             engine.wait_until(lambda: engine.health()["waiting"] == 1)
             thread = threading.Thread(target=last)
@@ -155,7 +156,8 @@ def test_those_who_wait_move_up(engine, roomy_base):
 def test_a_listener_who_leaves_frees_the_line(engine, roomy_base):
     engine.load("base:tiny", roomy_base)
     with engine.open(max_tokens=4096) as response:
-        next(response.iter_lines())
+        lines = response.iter_lines()
+        next(lines)
         assert engine.health()["streams"] == 1
     left = time.monotonic()
     engine.wait_until(lambda: engine.health()["streams"] == 0, 5)
@@ -186,7 +188,8 @@ def test_release_gives_back_idle_models_only(engine, roomy_base, tiny_base):
     engine.load("base:tiny", roomy_base)
     engine.load("base:idle", tiny_base)
     with engine.open(max_tokens=4096) as response:
-        next(response.iter_lines())
+        lines = response.iter_lines()
+        next(lines)
         assert engine.http.post("/release", json={}).json() == {"released": ["base:idle"]}
         assert list(engine.models()) == ["base:tiny"]
 
@@ -259,7 +262,8 @@ def test_it_leaves_within_three_seconds_of_sigterm_with_a_stream_open(roomy_base
     try:
         engine.load("base:tiny", roomy_base)
         with engine.open(max_tokens=4096) as response:
-            next(response.iter_lines())
+            lines = response.iter_lines()
+            next(lines)
             asked = time.monotonic()
             os.kill(engine.process.pid, signal.SIGTERM)
             assert engine.process.wait(5) == 0

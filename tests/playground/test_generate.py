@@ -43,13 +43,9 @@ def test_greedy_ids_are_those_of_transformers(model, prompt):
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 0.9), (1.8, 0.5)])
-def test_sampled_ids_are_those_of_transformers_for_the_same_seed(
-    model, prompt, temperature, top_p
-):
+def test_sampled_ids_are_those_of_transformers_for_the_same_seed(model, prompt, temperature, top_p):
     ours = list(
-        generate.stream(
-            model, prompt, max_tokens=48, temperature=temperature, top_p=top_p, seed=11
-        )
+        generate.stream(model, prompt, max_tokens=48, temperature=temperature, top_p=top_p, seed=11)
     )
     torch.manual_seed(11)
     theirs = reference(model, prompt, do_sample=True, temperature=temperature, top_p=top_p)
@@ -111,7 +107,9 @@ def test_a_syllable_of_three_byte_tokens_comes_whole(renderer):
     assert stream.finish() == ""
 
 
-@pytest.mark.parametrize("text", ["오늘 날씨는 꿻뷁 좋아요. 👩‍👩‍👧 끝", "hello yes 네\n\n  아니요", "값: 3.5%"])
+@pytest.mark.parametrize(
+    "text", ["오늘 날씨는 꿻뷁 좋아요. 👩‍👩‍👧 끝", "hello yes 네\n\n  아니요", "값: 3.5%"]
+)
 def test_the_pieces_join_to_the_whole_text(renderer, text):
     stream = generate.TextStream(renderer.decode)
     pieces = [stream.push(i) for i in renderer.tokenizer.encode(text).ids]

@@ -132,18 +132,18 @@ class Guard:
             answers = socket.getaddrinfo(host, port, *arguments)
         except (OSError, UnicodeError):
             raise UserError("url_not_found", host=host) from None
-        permitted = [answer for answer in answers if self.permits(answer[4][0], port)]
+        permitted = [answer for answer in answers if self.permits(str(answer[4][0]), port)]
         if permitted:
             return permitted
-        is_public = any(self.public.permits_address(answer[4][0]) for answer in answers)
+        is_public = any(self.public.permits_address(str(answer[4][0])) for answer in answers)
         raise UserError("url_port" if is_public else "url_private", host=host, port=port)
 
 
 def _allowed(entry: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, int | None]:
     """Raises: UserError `fetch_allow_unusable`."""
     bracketed = re.fullmatch(r"\[([^\]]+)\](?::(\d{1,5}))?", entry)
-    plain = re.fullmatch(r"([^:\[\]]+):(\d{1,5})", entry)
-    host, port = (bracketed or plain).groups() if bracketed or plain else (entry, None)
+    match = bracketed or re.fullmatch(r"([^:\[\]]+):(\d{1,5})", entry)
+    host, port = match.groups() if match else (entry, None)
     try:
         return ipaddress.ip_network(host, strict=False), int(port) if port else None
     except ValueError:

@@ -12,7 +12,7 @@ from training.datasets.encoding import LINE_LIMIT, Lines, LineTooLong
 from training.datasets.shapes import NAMES, ROW_LIMIT, Mistake
 
 RAW_NEWLINES = "raw_newlines_mended"
-Found = tuple[int, str, object]
+Found = tuple[int, str, dict | Mistake]
 """Line where the record begins, its text, and its value: a Mistake where it has none."""
 
 TOKEN = re.compile(r'\\.|["{}]', re.DOTALL)

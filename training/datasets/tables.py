@@ -193,9 +193,10 @@ class Table:
             spool.execute("CREATE TABLE turns (id, line, role, content, bad)")
             spool.execute("BEGIN")
             spool.executemany("INSERT INTO turns VALUES (?, ?, ?, ?, ?)", map(_stored, turns))
+            spool.execute("CREATE TABLE talks AS SELECT id, min(line) first FROM turns GROUP BY id")
+            spool.execute("CREATE UNIQUE INDEX by_id ON talks (id)")
             found = spool.execute(
-                "SELECT turns.* FROM turns JOIN (SELECT id, min(line) AS first FROM turns"
-                " GROUP BY id) USING (id) ORDER BY first, line"
+                "SELECT turns.* FROM turns CROSS JOIN talks USING (id) ORDER BY first, line"
             )
             yield from _joined(map(_restored, found))
         finally:
@@ -257,9 +258,10 @@ def _stored(turn: Turn) -> tuple:
 def _restored(row: tuple) -> Turn:
     name, line, role, content, bad = row
     code, params = json.loads(bad) if bad else ("", {})
-    texts = (value.decode("utf-8", "surrogatepass") for value in (role, content))
-    mistake = Mistake(code, **params) if bad else None
-    return Turn(name.decode("utf-8", "surrogatepass"), line, *texts, mistake)
+    name, role, content = (
+        value.decode("utf-8", "surrogatepass") for value in (name, role, content)
+    )
+    return Turn(name, line, role, content, Mistake(code, **params) if bad else None)
 
 
 def _header(sample: list[str], delimiter: str) -> list[str]:

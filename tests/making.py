@@ -1,0 +1,37 @@
+"""Makes the folders that tests of training begin with."""
+
+import json
+from pathlib import Path
+
+from training.chat import Example, Message
+from training.datasets import segments
+
+
+def write_examples(folder: Path, count: int, long_every: int = 0) -> None:
+    """Write `count` short two-turn examples; every `long_every`-th has a long question."""
+    with segments.Writer(folder) as writer:
+        for number in range(count):
+            question = f"오늘 날씨 {number % 7} 어때요"
+            if long_every and number % long_every == 0:
+                question = "hello world " * 60
+            answer = ("맑습니다", "비가 옵니다")[number % 2]
+            writer.add(Example((Message("user", question), Message("assistant", answer))))
+
+
+def run_folder(
+    run: Path, base: Path, *, count: int = 40, method: str = "lora", long_every: int = 0,
+    checkpoint_seconds: float = 60, validation_examples: int = 4, **numbers,
+) -> Path:  # fmt: skip
+    """Write a run folder for the trainer alone, with small settings that `numbers` change."""
+    write_examples(run / "examples", count, long_every)
+    settings = {
+        "epochs": 2, "batch_size": 4, "learning_rate": 1e-2, "max_length": 256,
+        "warmup_ratio": 0.1, "validation_share": 0.1, "seed": 7, "lora_rank": 4, "lora_alpha": 8,
+    }  # fmt: skip
+    order = {
+        "base": str(base), "base_name": "tiny", "method": method,
+        "checkpoint_seconds": checkpoint_seconds, "validation_examples": validation_examples,
+        "settings": settings | numbers,
+    }  # fmt: skip
+    (run / "run.json").write_text(json.dumps(order))
+    return run

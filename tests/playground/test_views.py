@@ -1,0 +1,131 @@
+"""The playground's pages, with and without an engine."""
+
+import pytest
+from django.urls import reverse
+
+from playground import conversations, homes
+from playground.models import Conversation
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("tiny_catalogue")]
+
+
+@pytest.fixture
+def mine(client, user):
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def conversation(user):
+    made = conversations.create(user, "base:tiny")
+    conversations.say(made, "<b>안녕</b>")
+    conversations.answer(made, "반갑습니다", {"completion_tokens": 5, "seconds": 2.0})
+    return made
+
+
+def test_the_empty_page_offers_a_first_question(mine, user):
+    page = mine.get(reverse("playground")).content.decode()
+    assert "첫 질문을 보내 보세요" in page
+    assert f'value="{homes.choices(user).first}" selected' in page
+
+
+def test_the_newest_conversation_opens(mine, conversation):
+    answer = mine.get(reverse("playground"))
+    assert answer.url == reverse("conversation", args=[conversation.pk])
+    page = mine.get(answer.url).content.decode()
+    assert "&lt;b&gt;안녕&lt;/b&gt;" in page
+    assert "AI가 생성한 답변" in page
+    assert "초당 2.5토큰" in page
+
+
+def test_a_model_in_the_address_begins_a_new_conversation_with_it(mine, conversation, tuned):
+    page = mine.get(reverse("playground"), {"model": f"tuned:{tuned.pk}"}).content.decode()
+    assert f'value="tuned:{tuned.pk}" selected' in page
+    assert "첫 질문을 보내 보세요" in page
+
+
+def test_a_model_that_is_gone_is_said_and_replaced(mine, user):
+    made = conversations.create(user, "tuned:gone")
+    page = mine.get(reverse("conversation", args=[made.pk])).content.decode()
+    assert "다른 모델을 골라 두었습니다" in page
+
+
+def test_a_page_without_inline_script_or_style(mine, conversation):
+    page = mine.get(reverse("conversation", args=[conversation.pk])).content.decode()
+    assert "<style" not in page and " style=" not in page and " onclick=" not in page
+    assert "<script>" not in page
+
+
+def test_strangers_get_404(client, conversation):
+    from studio.models import User
+
+    client.force_login(User.objects.create_user("stranger"))
+    for name in ("conversation", "conversation-delete", "conversation-rename"):
+        url = reverse(name, args=[conversation.pk])
+        answer = client.get(url) if name == "conversation" else client.post(url, {"title": "x"})
+        assert answer.status_code == 404
+    conversation.refresh_from_db()
+    assert conversation.title == "<b>안녕</b>"
+
+
+def test_new_answers_the_chat_page_with_an_address(mine):
+    answer = mine.post(
+        reverse("conversation-new"), {"model": "base:tiny"}, headers={"accept": "application/json"}
+    )
+    assert answer.status_code == 201
+    assert Conversation.objects.get().pk == answer.json()["id"]
+
+
+def test_new_refuses_a_model_that_is_not_there(mine):
+    answer = mine.post(
+        reverse("conversation-new"), {"model": "tuned:x"}, headers={"accept": "application/json"}
+    )
+    assert answer.status_code == 422
+    assert not Conversation.objects.exists()
+
+
+def test_delete_and_rename(mine, conversation):
+    mine.post(reverse("conversation-rename", args=[conversation.pk]), {"title": "인사"})
+    conversation.refresh_from_db()
+    assert conversation.title == "인사"
+    mine.post(reverse("conversation-delete", args=[conversation.pk]))
+    assert not Conversation.objects.exists()
+
+
+def test_without_an_engine_the_page_says_so_and_stands(mine, settings):
+    settings.ENGINE_SOCKET = ""
+    page = mine.get(reverse("playground")).content.decode()
+    assert "엔진" in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_load_and_unload_by_fragment(mine, engine):
+    fragment = mine.post(
+        reverse("playground-load"), {"model": "base:tiny"}, headers={"hx-request": "true"}
+    ).content.decode()
+    assert "load-state" in fragment
+    engine.settled("base:tiny")
+    fragment = mine.get(reverse("playground-state"), {"model": "base:tiny"}).content.decode()
+    assert "로드됨" in fragment and "every 1s" not in fragment
+    goal = reverse("models")
+    answer = mine.post(reverse("playground-unload"), {"model": "base:tiny", "next": goal})
+    assert answer.url == goal
+    assert engine.models() == {}
+
+
+def test_next_never_leads_away(mine, engine):
+    answer = mine.post(
+        reverse("playground-unload"), {"model": "base:tiny", "next": "https://evil.example/"}
+    )
+    assert answer.url == reverse("playground")
+
+
+def test_another_users_model_can_be_neither_loaded_nor_seen(client, tuned, engine):
+    from studio.models import User
+
+    client.force_login(User.objects.create_user("stranger"))
+    name = f"tuned:{tuned.pk}"
+    for verb in ("playground-load", "playground-unload"):
+        assert client.post(reverse(verb), {"model": name}).status_code == 404
+    assert client.get(reverse("playground-state"), {"model": name}).status_code == 404
+    assert engine.models() == {}

@@ -1,0 +1,63 @@
+"""`manage.py up` and what happens when its processes die."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from running import ROOT, Studio, wait_until
+
+pytestmark = pytest.mark.journey
+CHILDREN = ("uvicorn", "playground.engine", "-Q heavy", "-Q light")
+
+
+@pytest.fixture
+def studio(tmp_path):
+    with Studio(tmp_path / "data") as running:
+        yield running
+
+
+def test_it_prints_the_address_and_a_setup_link_that_works(studio):
+    import httpx
+
+    assert studio.answers()
+    assert httpx.get(studio.setup_link, trust_env=False).status_code == 200
+    assert httpx.get(studio.url, trust_env=False).status_code == 503  # until there is an account
+    for word in CHILDREN:
+        assert len(studio.processes(word)) == 1, word
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything(studio, number):
+    assert studio.stop(number) == 0
+    assert not studio.left_behind()
+
+
+def test_killing_up_leaves_no_orphan_and_it_starts_again(studio):
+    studio.stop(signal.SIGKILL)
+    wait_until(lambda: not studio.left_behind(), 30, "the end of all children")
+    studio.log.write_text("")
+    studio.start()
+    assert studio.answers()
+
+
+@pytest.mark.parametrize("word", CHILDREN)
+def test_a_child_that_is_killed_is_started_again(studio, word):
+    (victim,) = studio.processes(word)
+    victim.kill()
+
+    def reborn():
+        found = studio.processes(word)
+        return found and found[0].pid != victim.pid
+
+    wait_until(reborn, 30, f"the return of {word}")
+    wait_until(studio.answers, 30, "an answer")
+
+
+def test_a_second_up_on_the_same_data_says_so_in_one_line(studio, monkeypatch):
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "up"],
+        cwd=ROOT, env=studio.environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert str(studio.data) in ended.stderr and len(ended.stderr.strip().splitlines()) == 1

@@ -1,0 +1,86 @@
+"""A canary for each thing that must not reach transformers."""
+
+import json
+import shutil
+import struct
+
+import pytest
+
+from training import gate
+from training.errors import UserError
+
+
+@pytest.fixture
+def folder(tiny_base, tmp_path):
+    return shutil.copytree(tiny_base, tmp_path / "model")
+
+
+def refusal(folder) -> UserError:
+    with pytest.raises(UserError) as caught:
+        gate.check(folder)
+    return caught.value
+
+
+def test_a_plain_model_folder_passes(folder):
+    gate.check(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["modeling_evil.py", "pytorch_model.bin", "model.pt", "rng.pkl", "x.so", "run.sh", "sub/x.py"],
+)
+def test_a_file_that_is_no_data_is_refused(folder, name):
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"x")
+    error = refusal(folder)
+    assert error.code == "gate_file" and error.params["file"] == name
+
+
+def test_a_link_is_refused(folder):
+    (folder / "extra.json").symlink_to("/etc/hostname")
+    assert refusal(folder).code == "gate_link"
+
+
+def test_a_linked_folder_is_refused(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    assert refusal(tmp_path / "link").code == "gate_no_folder"
+
+
+@pytest.mark.parametrize("key", sorted(gate.FORBIDDEN_KEYS))
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "adapter_config.json"])
+def test_a_key_that_runs_code_is_refused_wherever_it_hides(folder, name, key):
+    path = folder / name
+    content = json.loads(path.read_text()) if path.exists() else {}
+    content["nested"] = [{"deep": {key: "evil.Model"}}]
+    path.write_text(json.dumps(content))
+    error = refusal(folder)
+    assert error.code == "gate_key" and error.params["key"] == key
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_missing_part_is_named(folder, missing):
+    (folder / missing).unlink()
+    assert refusal(folder).code == "gate_missing"
+
+
+def test_truncated_weights_are_refused(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    assert refusal(folder).code == "gate_unreadable"
+
+
+def test_a_header_that_lies_about_its_size_is_refused(folder):
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", 2**60) + b"{}")
+    assert refusal(folder).code == "gate_unreadable"
+
+
+def test_a_config_that_is_no_object_is_refused(folder):
+    (folder / "config.json").write_text("[1]")
+    assert refusal(folder).code == "gate_unreadable"
+    (folder / "config.json").write_text("[" * 100_000)
+    assert refusal(folder).code == "gate_unreadable"
+
+
+def test_a_huge_config_is_refused(folder):
+    (folder / "config.json").write_text(json.dumps({"a": "x" * (2 * 1024 * 1024)}))
+    assert refusal(folder).code == "gate_too_large"

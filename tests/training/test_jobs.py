@@ -1,0 +1,252 @@
+"""The life of a job: each move, who may make it, and what a lost race changes (nothing)."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from training import jobs, leases, tasks
+from training.errors import UserError
+from training.leases import Order
+from training.models import Job, JobEvent, TokenCount, TunedModel
+
+pytestmark = pytest.mark.django_db
+COUNTED = {"examples": 240, "tokens": 4800, "labels": 900, "longest": 30, "cut": 0, "lost": 0}
+
+
+@pytest.fixture
+def rung(monkeypatch):
+    """Record the bell instead of sending messages; the queue has tests of its own."""
+    found: list[tuple[str, str]] = []
+    monkeypatch.setattr(tasks, "ring", lambda name, identity: found.append((name, str(identity))))
+    return found
+
+
+@pytest.fixture
+def draft(user, version, models_folder, rung) -> Job:
+    job = jobs.create_draft(user)
+    jobs.edit(job, name="날씨 도우미", base="tiny", version=version)
+    TokenCount.objects.create(
+        version=version, base="tiny", max_length=512, status="ready", result=COUNTED
+    )
+    return job
+
+
+@pytest.fixture
+def queued(draft) -> Job:
+    jobs.start(draft)
+    return draft
+
+
+@pytest.fixture
+def running(queued) -> Job:
+    return jobs.claim_next()
+
+
+def expire(job: Job) -> None:
+    past = timezone.now() - timedelta(seconds=1)
+    Job.objects.filter(pk=job.pk).update(lease_expires_at=past)
+
+
+def status(job: Job) -> str:
+    return Job.objects.get(pk=job.pk).status
+
+
+def test_a_draft_starts_and_its_numbers_are_frozen(draft, rung):
+    jobs.start(draft)
+    assert draft.status == "queued"
+    assert draft.resolved["epochs"] == 3 and draft.resolved["max_length"] == 512
+    assert draft.total_steps == 3 * 27  # 216 of 240 examples are trained, 8 a step
+    assert ("train", draft.pk) in rung
+
+
+def test_a_draft_starts_once(draft):
+    other_tab = Job.objects.get(pk=draft.pk)
+    jobs.start(draft)
+    with pytest.raises(UserError, match="job_not_draft"):
+        jobs.start(other_tab)
+    with pytest.raises(UserError, match="job_not_draft"):
+        jobs.edit(other_tab, name="다른 이름")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"name": " "}, "job_without_name"),
+        ({"base": "gone"}, "base_missing"),
+        ({"version": None}, "job_without_data"),
+    ],
+)
+def test_what_is_missing_is_told_before_the_start(draft, fields, code):
+    jobs.edit(draft, **fields)
+    assert [error.code for error in jobs.blockers(draft)] == [code]
+    with pytest.raises(UserError, match=code):
+        jobs.start(draft)
+    assert status(draft) == "draft"
+
+
+def test_fewer_than_the_minimum_is_refused_with_both_numbers(draft, version):
+    version.example_count = 199
+    version.save()
+    draft.refresh_from_db()
+    (error,) = jobs.blockers(draft)
+    assert (error.code, error.params) == ("too_few_examples", {"count": 199, "minimum": 200})
+
+
+def test_examples_that_cutting_leaves_without_an_answer_do_not_count(draft, version):
+    TokenCount.objects.update(result=COUNTED | {"lost": 41})
+    (error,) = jobs.blockers(draft)
+    assert error.params["count"] == 199
+
+
+def test_the_start_waits_until_the_tokens_are_counted(draft, rung):
+    TokenCount.objects.all().delete()
+    assert [error.code for error in jobs.blockers(draft)] == ["tokens_being_counted"]
+    assert rung[-1][0] == "count"
+
+
+def test_the_one_who_waits_longest_is_claimed_first(user, draft, queued):
+    second = jobs.retry(queued)
+    jobs.start(second)
+    assert (jobs.place(queued), jobs.place(second)) == (1, 2)
+    assert jobs.claim_next().pk == queued.pk
+    assert jobs.place(second) == 1
+    assert jobs.claim_next().pk == second.pk
+    assert jobs.claim_next() is None
+
+
+def test_a_beat_stores_points_and_progress(running):
+    events = [
+        {"kind": "start", "step": 0, "total_steps": 50},
+        {"kind": "metrics", "step": 1, "loss": 2.5, "epoch": 0.1, "tokens_per_second": 10},
+        {"kind": "validation", "step": 1, "validation_loss": 2.25},
+    ]
+    assert jobs.beat(running, events) is Order.GO_ON
+    stored = Job.objects.get(pk=running.pk)
+    assert (stored.step, stored.total_steps) == (1, 50)
+    assert stored.progress["loss"] == 2.5 and stored.progress["validation_loss"] == 2.25
+    assert [point["loss"] for point in jobs.points(stored, "metrics")] == [2.5]
+
+
+def test_a_beat_after_the_lease_went_to_another_is_fenced_and_writes_nothing(running):
+    expire(running)
+    jobs.reap()
+    second = jobs.claim_next()
+    assert second.token != running.token
+    assert jobs.beat(running, [{"kind": "metrics", "step": 9, "loss": 1}]) is Order.FENCED
+    assert not JobEvent.objects.filter(kind="metrics").exists()
+    assert not jobs.succeed(running, {}, 1)
+    assert not jobs.fail(running, {"code": "x", "params": {}})
+    assert not jobs.crashed(running, {"code": "x", "params": {}})
+    assert not jobs.release(running)
+    assert status(running) == "running"
+    assert jobs.beat(second, []) is Order.GO_ON
+
+
+def test_success_registers_one_model(running):
+    assert jobs.succeed(running, {"loss": 1.0}, 123)
+    tuned = TunedModel.objects.get(job=running)
+    assert (tuned.name, tuned.owner_id, tuned.size_bytes) == ("날씨 도우미", running.owner_id, 123)
+    assert not jobs.succeed(running, {"loss": 1.0}, 123)
+    assert TunedModel.objects.count() == 1
+
+
+def test_three_crashes_in_a_row_fail_the_job(queued):
+    for crash in range(3):
+        job = jobs.claim_next()
+        assert job.attempt == crash + 1
+        jobs.crashed(job, UserError("trainer_crashed", exit_code=-11).as_dict())
+    assert status(queued) == "failed"
+    assert Job.objects.get(pk=queued.pk).error["code"] == "trainer_crashed"
+
+
+def test_a_checkpoint_forgives_earlier_crashes(queued):
+    for _ in range(5):
+        job = jobs.claim_next()
+        jobs.beat(job, [{"kind": "checkpoint", "step": 10}])
+        jobs.crashed(job, UserError("trainer_crashed", exit_code=-11).as_dict())
+    assert status(queued) == "queued"
+
+
+def test_the_reaper_takes_back_only_what_has_expired(running):
+    assert jobs.reap() == 0
+    expire(running)
+    assert jobs.reap() == 1
+    assert status(running) == "queued"
+    assert jobs.reap() == 0
+
+
+def test_cancelling_a_queued_job_ends_it(queued):
+    jobs.cancel(queued)
+    assert queued.status == "cancelled" and queued.finished_at
+    assert jobs.claim_next() is None
+
+
+def test_cancelling_a_running_job_asks_its_worker(running):
+    jobs.cancel(running)
+    assert status(running) == "running"
+    assert jobs.beat(running, []) is Order.STOP
+    assert jobs.stopped(running)
+    assert status(running) == "cancelled"
+
+
+def test_a_cancelled_job_whose_worker_died_is_cancelled_not_repeated(running):
+    jobs.cancel(running)
+    expire(running)
+    jobs.reap()
+    assert status(running) == "cancelled"
+
+
+def test_a_finished_job_never_moves_again(running):
+    jobs.succeed(running, {}, 1)
+    jobs.cancel(running)
+    jobs.reap()
+    assert status(running) == "succeeded"
+
+
+def test_a_worker_that_goes_home_leaves_the_job_in_its_place(running, user, queued):
+    second = jobs.retry(queued)
+    jobs.start(second)
+    assert jobs.release(running)
+    assert jobs.place(Job.objects.get(pk=running.pk)) == 1
+
+
+def test_a_retry_is_a_new_draft_with_the_same_settings_and_a_parent(running):
+    jobs.fail(running, UserError("out_of_memory").as_dict())
+    draft = jobs.retry(running)
+    assert (draft.status, draft.parent_id) == ("draft", running.pk)
+    assert (draft.name, draft.base, draft.version_id) == (
+        running.name, running.base, running.version_id
+    )  # fmt: skip
+
+
+def test_a_live_job_is_not_deleted(running):
+    with pytest.raises(UserError, match="job_is_live"):
+        jobs.delete(running)
+
+
+def test_deleting_takes_the_model_and_the_files_along(running, data):
+    folder = data / "runs" / running.pk
+    (folder / "attempt-1" / "result").mkdir(parents=True)
+    jobs.succeed(running, {}, 1)
+    jobs.delete(Job.objects.get(pk=running.pk))
+    assert not folder.exists() and not TunedModel.objects.exists() and not Job.objects.exists()
+
+
+def test_the_chart_shows_repeated_steps_once_and_is_thinned(running):
+    for step in (1, 2, 3, 2, 3, 4):
+        jobs.beat(running, [{"kind": "metrics", "step": step, "loss": step + 0.5}])
+    assert [point["step"] for point in jobs.points(running, "metrics")] == [1, 2, 3, 4]
+    jobs.beat(running, [{"kind": "metrics", "step": s, "loss": 1} for s in range(5, 5005)])
+    thinned = jobs.points(running, "metrics")
+    assert len(thinned) <= 1300 and thinned[-1]["step"] == 5004
+
+
+def test_a_bell_that_never_rang_is_heard_of_by_the_reaper(queued):
+    assert [job.pk for job in jobs.unheard()] == [queued.pk]
+    Job.objects.update(rung_at=timezone.now())
+    assert not jobs.unheard()
+
+
+def test_tokens_are_not_guessable():
+    assert len({leases.fresh_token() for _ in range(100)}) == 100

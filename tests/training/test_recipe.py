@@ -1,0 +1,72 @@
+"""Knobs: bounds, auto rules, steps."""
+
+import pytest
+
+from training import recipe
+
+
+@pytest.mark.parametrize(
+    ("examples", "epochs"),
+    [(1, 25), (10, 10), (20, 5), (33, 3), (34, 3), (300, 3), (8333, 3), (10_000, 2), (1_000_000, 1)],
+)
+def test_automatic_epochs_follow_the_rule(examples, epochs):
+    assert recipe.automatic_epochs(examples) == epochs
+
+
+@pytest.mark.parametrize("value", ["", "auto", "0", "0.0", None])
+def test_nothing_auto_and_nought_mean_auto(value):
+    raw = {} if value is None else {"epochs": value, "batch_size": value, "learning_rate": value}
+    assert recipe.parse("lora", raw) == {}
+
+
+def test_values_are_read_as_numbers():
+    raw = {"epochs": "3", "batch_size": "16", "learning_rate": "1e-4", "max_length": "1,024"}
+    assert recipe.parse("lora", raw) == {
+        "epochs": 3, "batch_size": 16, "learning_rate": 1e-4, "max_length": 1024
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("epochs", "51"), ("epochs", "1.5"), ("epochs", "셋"), ("batch_size", "-1"),
+        ("learning_rate", "1"), ("learning_rate", "nan"), ("learning_rate", "inf"),
+    ],
+)  # fmt: skip
+def test_a_value_out_of_bounds_names_the_knob_and_its_bounds(key, value):
+    with pytest.raises(recipe.Invalid) as caught:
+        recipe.parse("lora", {key: value})
+    assert str(recipe.BY_KEY[key].label) in str(caught.value.errors[key])
+
+
+def test_all_errors_are_told_at_once():
+    with pytest.raises(recipe.Invalid) as caught:
+        recipe.parse("lora", {"epochs": "x", "batch_size": "y"})
+    assert set(caught.value.errors) == {"epochs", "batch_size"}
+
+
+def test_auto_resolves_to_numbers_for_every_knob_of_the_method():
+    lora = recipe.resolve("lora", {}, examples=300, context_length=8192)
+    assert lora["epochs"] == 3 and lora["learning_rate"] == 2e-4 and lora["max_length"] == 2048
+    assert lora["lora_alpha"] == 2 * lora["lora_rank"]
+    full = recipe.resolve("full", {}, examples=300, context_length=512)
+    assert full["learning_rate"] == 2e-5 and full["max_length"] == 512
+    assert "lora_rank" not in full
+
+
+def test_the_users_numbers_win_but_never_beyond_the_models_limit():
+    chosen = {"epochs": 7, "max_length": 100_000, "lora_rank": 4}
+    numbers = recipe.resolve("lora", chosen, examples=300, context_length=1024)
+    assert (numbers["epochs"], numbers["max_length"], numbers["lora_alpha"]) == (7, 1024, 8)
+
+
+def test_validation_holds_back_a_share_but_never_more_than_500():
+    share = recipe.resolve("lora", {}, examples=1_000_000, context_length=512)["validation_share"]
+    assert recipe.validation_count(1_000_000, share) in (499, 500)
+    assert recipe.validation_count(300, 0.1) == 30
+    assert recipe.validation_count(9, 0.1) == 0
+
+
+def test_steps_count_epochs_of_rounded_up_batches():
+    numbers = {"epochs": 3, "batch_size": 8, "validation_share": 0.1}
+    assert recipe.steps(numbers, 300) == 3 * 34
