@@ -1,27 +1,8 @@
-"""Fixtures shared by all tests. Every connect off the loopback is refused before it happens."""
+"""Fixtures shared by all tests."""
 
-import os
-import shutil
-import sys
-import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "netblock"))
-sys.path.insert(1, str(HERE))
-import sitecustomize  # noqa: E402,F401 - the block itself
-
-os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE / "netblock"), str(HERE.parent)])
-os.environ["DADEUM_DATA"] = tempfile.mkdtemp(prefix="dadeum-test-")
-os.environ["DADEUM_DEBUG"] = "1"
-for name in ("DADEUM_MODELS", "DADEUM_DATABASE_URL", "DADEUM_BROKER_URL", "DADEUM_FETCH_ALLOW"):
-    os.environ.pop(name, None)
-
-import pytest  # noqa: E402
-
-
-def pytest_sessionfinish() -> None:
-    shutil.rmtree(os.environ["DADEUM_DATA"], ignore_errors=True)
+import pytest
 
 
 @pytest.fixture(scope="session")

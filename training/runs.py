@@ -1,7 +1,14 @@
 """The heavy lane's work: claim a job, run the trainer, write down how it ended."""
 
+import fcntl
 import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+
+from django.conf import settings
 
 from training import jobs, registry, tasks
 from training.errors import UserError
@@ -13,9 +20,27 @@ logger = logging.getLogger(__name__)
 
 def train(pk: str) -> None:
     """Run the job that waits longest (the bell's `pk` says only that one waits)."""
-    job = jobs.claim_next()
-    if job is None:
-        return
+    with device_alone() as is_mine:
+        job = jobs.claim_next() if is_mine else None
+        if job:
+            _train(job)
+
+
+@contextmanager
+def device_alone() -> Iterator[bool]:
+    """Hold this machine's device, so that `manage.py finetune` beside a worker waits its turn."""
+    device = os.environ.get("CUDA_VISIBLE_DEVICES", "cpu").replace(",", "-") or "cpu"
+    path = settings.DATA / f"device-{socket.gethostname()}-{device}.lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
+def _train(job: Job) -> None:
     for hook in tasks.BEFORE_HEAVY:
         hook()
     try:

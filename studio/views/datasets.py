@@ -27,7 +27,8 @@ class Numbered:
 
 def own(request: HttpRequest) -> QuerySet[Dataset]:
     started = Count("versions__jobs", filter=~Q(versions__jobs__status="draft"))
-    return Dataset.objects.filter(owner=request.user).annotate(job_count=started)
+    rows = Dataset.objects.filter(owner=request.user).annotate(job_count=started)
+    return rows.order_by("-created_at", "pk")
 
 
 def newest(dataset: Dataset) -> DatasetVersion:

@@ -72,10 +72,8 @@ class Command(BaseCommand):
     def follow(self, job: Job) -> None:
         """Run the job here, or watch the worker that took it, to its end."""
         while not job.is_final:
-            if job.status == Job.Status.QUEUED:
-                tasks.KINDS["train"].run(job.pk)
-            else:
-                time.sleep(0.5)
+            tasks.KINDS["train"].run(job.pk)
+            time.sleep(0.2)
             job.refresh_from_db()
         if job.status == Job.Status.SUCCEEDED:
             self.stdout.write(str(registry.folder(job.tuned)))

@@ -1,0 +1,77 @@
+"""학습 데이터: list, preview in pages, problems, deleting."""
+
+import pytest
+
+from training.models import Dataset
+
+
+def test_an_empty_list_says_what_to_do(signed_in):
+    assert "아직 올린 데이터가 없습니다" in signed_in.get("/data/").text
+
+
+def test_the_list_shows_format_and_counts(signed_in, user, make):
+    make.version(user)
+    page = signed_in.get("/data/").text
+    assert "JSONL (prompt · completion)" in page and "준비됨" in page and ">40<" in page
+
+
+def test_the_list_needs_the_same_few_queries_for_many(
+    signed_in, user, make, django_assert_max_num_queries
+):
+    for number in range(20):
+        make.version(user, name=f"{number}.jsonl", count=1)
+    with django_assert_max_num_queries(7):
+        signed_in.get("/data/")
+
+
+def test_the_list_polls_only_while_a_file_is_read(signed_in, user, make):
+    version = make.version(user)
+    assert "every 2s" not in signed_in.get("/data/").text
+    version.status = "reading"
+    version.save()
+    assert "every 2s" in signed_in.get("/data/").text
+
+
+def test_examples_come_twenty_a_page(signed_in, user, make):
+    url = f"/data/{make.version(user).dataset_id}/"
+    first, second = signed_in.get(url).text, signed_in.get(f"{url}?page=2").text
+    assert first.count('class="turn user"') == 20
+    assert "질문 19<" in first and "질문 20<" not in first and "질문 39<" in second
+    assert "2쪽 가운데 2쪽" in second
+
+
+def test_a_problem_names_its_line_and_shows_the_row_as_text(signed_in, user, make):
+    page = signed_in.get(f"/data/{make.version(user).dataset_id}/").text
+    assert "41번째 줄" in page and "&lt;b&gt;끝" in page
+
+
+def test_a_file_that_could_not_be_read_says_why(signed_in, user, make):
+    version = make.version(user, count=0)
+    version.status, version.error = "failed", {"code": "file_is_page", "params": {}}
+    version.save()
+    assert "웹 페이지" in signed_in.get(f"/data/{version.dataset_id}/").text
+
+
+def test_deleting_asks_first(signed_in, user, make):
+    url = f"/data/{make.version(user).dataset_id}/delete/"
+    assert "되돌릴 수 없습니다" in signed_in.get(url).text
+    assert Dataset.objects.exists()
+    assert signed_in.post(url).url == "/data/"
+    assert not Dataset.objects.exists()
+
+
+def test_data_that_a_job_used_stays(signed_in, user, make):
+    version = make.version(user)
+    make.job(user, version, status="succeeded")
+    url = f"/data/{version.dataset_id}/delete/"
+    assert "지울 수 없습니다" in signed_in.get(url).text
+    assert signed_in.post(url).status_code == 422
+    assert Dataset.objects.exists()
+
+
+@pytest.mark.parametrize("part", ["", "delete/"])
+def test_other_peoples_data_is_not_there(signed_in, stranger, make, part):
+    url = f"/data/{make.version(stranger).dataset_id}/{part}"
+    assert signed_in.get(url).status_code == 404
+    assert signed_in.post(f"{url}").status_code in (404, 405)
+    assert Dataset.objects.exists()

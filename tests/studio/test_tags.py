@@ -1,0 +1,68 @@
+"""Filters and tags: Korean numbers, times and sizes."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.utils import timezone, translation
+
+from studio.templatetags import studio as tags
+from training.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0초"), (59, "59초"), (60, "1분"), (125, "2분 5초"), (1260, "21분"),
+     (3700, "1시간 1분"), (90_000, "1일 1시간"), (None, "")],
+)  # fmt: skip
+def test_a_length_of_time_has_at_most_two_units(seconds, words):
+    assert tags.duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(134_515_008, "1억 3,500만"), (7_615_616_512, "76억"), (1_500_000, "150만"), (96_000, "10만")],
+)
+def test_parameters_are_counted_the_korean_way(count, words):
+    assert tags.parameter_count(count) == words
+
+
+def test_parameters_in_english():
+    with translation.override("en"):
+        assert tags.parameter_count(134_515_008) == "135M"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0.0002, "0.0002"), (2e-5, "0.00002"), (16, "16"), (1.23456, "1.235")]
+)
+def test_small_numbers_are_never_written_with_an_exponent(number, words):
+    assert tags.plain(number) == words
+
+
+def test_a_moment_is_said_as_people_say_it():
+    now = timezone.localtime().replace(hour=14, minute=5)
+    assert "오늘 오후 2:05" in tags.moment(now)
+    assert "월" in tags.moment(now - timedelta(days=2))
+    assert "2020년" in tags.moment(timezone.make_aware(datetime(2020, 1, 2)))
+
+
+def test_sizes():
+    assert [tags.byte_size(size) for size in (0, 2048, 5 << 20, 3 << 30)] == [
+        "0 B", "2 KB", "5.0 MB", "3.0 GB"
+    ]  # fmt: skip
+
+
+def test_a_missing_icon_does_not_break_the_page():
+    assert "<svg" in tags.icon("no-such-icon")
+    assert 'aria-label="닫기"' in tags.icon("x", label="닫기")
+
+
+def test_an_error_becomes_its_sentence():
+    assert tags.sentence(UserError("job_without_name")).what == "모델 이름이 없습니다."
+    assert tags.sentence({"code": "job_without_name", "params": {}}).cure
+    assert tags.sentence(None) is None
+
+
+def test_an_event_without_a_sentence_shows_its_kind():
+    from training.models import JobEvent
+
+    assert tags.log_line(JobEvent(kind="new-kind", data={})) == "new-kind"

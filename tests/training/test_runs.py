@@ -1,0 +1,95 @@
+"""How each ending of the trainer becomes an ending of the job."""
+
+import json
+
+import pytest
+from django.utils import timezone
+
+from training import jobs, leases, registry, runs, tasks
+from training.models import Job, TunedModel
+from training.supervise import Outcome
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def running(user, version, models_folder, monkeypatch) -> Job:
+    monkeypatch.setattr(tasks, "ring", lambda *_: None)
+    Job.objects.create(
+        owner=user, version=version, name="끝", base="tiny", status="queued",
+        queued_at=timezone.now(), resolved={"validation_share": 0.1},
+    )  # fmt: skip
+    return jobs.claim_next()
+
+
+def status(job: Job) -> str:
+    return Job.objects.get(pk=job.pk).status
+
+
+def write_result(job: Job, tiny_base) -> None:
+    result = registry.attempt_folder(job) / "result"
+    result.mkdir(parents=True)
+    files = {}
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (result / name).write_bytes((tiny_base / name).read_bytes())
+        files[name] = {"size_bytes": (result / name).stat().st_size, "sha256": ""}
+    (result / "manifest.json").write_text(json.dumps({"files": files, "metrics": {"loss": 1.5}}))
+
+
+def test_a_whole_result_becomes_a_model_and_checkpoints_go(running, tiny_base):
+    write_result(running, tiny_base)
+    (registry.attempt_folder(running) / "checkpoint-00000001").mkdir()
+    runs.settle(running, Outcome(exit_code=0))
+    tuned = TunedModel.objects.get()
+    assert tuned.metrics == {"loss": 1.5} and (registry.folder(tuned) / "config.json").exists()
+    assert not (registry.attempt_folder(running) / "checkpoint-00000001").exists()
+
+
+def test_a_result_with_a_missing_file_is_no_success(running, tiny_base):
+    write_result(running, tiny_base)
+    (registry.attempt_folder(running) / "result" / "model.safetensors").unlink()
+    runs.settle(running, Outcome(exit_code=0))
+    assert status(running) == "queued" and not TunedModel.objects.exists()
+
+
+def test_what_the_user_can_mend_fails_the_job_with_its_cause(running):
+    error = {"code": "out_of_memory", "params": {}}
+    runs.settle(running, Outcome(exit_code=2, error=error))
+    assert status(running) == "failed" and Job.objects.get().error == error
+
+
+@pytest.mark.parametrize("exit_code", [-9, -11, 1, 78, 2])
+def test_a_crash_is_tried_again(running, exit_code):
+    runs.settle(running, Outcome(exit_code=exit_code))
+    assert status(running) == "queued"
+
+
+def test_a_trainer_stopped_because_its_worker_goes_home_waits_again(running):
+    runs.settle(running, Outcome(exit_code=75))
+    assert status(running) == "queued" and not Job.objects.get().crashes
+
+
+@pytest.mark.parametrize("exit_code", [75, -9])
+def test_a_trainer_stopped_by_the_user_is_cancelled(running, exit_code):
+    jobs.cancel(running)
+    runs.settle(running, Outcome(exit_code=exit_code))
+    assert status(running) == "cancelled"
+
+
+def test_a_fenced_worker_writes_nothing(running):
+    runs.settle(running, Outcome(exit_code=-9, fenced=True))
+    assert status(running) == "running"
+
+
+def test_a_base_that_is_gone_fails_the_job_before_it_starts(running, models_folder):
+    import shutil
+
+    shutil.rmtree(models_folder / "tiny")
+    Job.objects.update(status="queued", **leases.FREE)
+    runs.train(running.pk)
+    assert status(running) == "failed" and Job.objects.get().error["code"] == "base_missing"
+
+
+def test_the_device_is_held_by_one_at_a_time(data):
+    with runs.device_alone() as first, runs.device_alone() as second:
+        assert (first, second) == (True, False)
