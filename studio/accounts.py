@@ -3,6 +3,7 @@
 The link's token lies in the data folder and goes when it is used. Knows no pages.
 """
 
+import contextlib
 import hmac
 import os
 import secrets
@@ -32,10 +33,8 @@ def setup_token() -> str:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(24))
-        try:
+        with contextlib.suppress(FileExistsError):  # another was first: its token counts
             os.link(fresh, path)
-        except FileExistsError:
-            pass  # another process was first: its token counts
         fresh.unlink()
     return path.read_text().strip()
 

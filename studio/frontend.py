@@ -40,14 +40,17 @@ FACE = """@font-face {{
   src: url("pretendard-{weight}.woff2") format("woff2");
 }}
 """
-ICONS = """
-arrow-down arrow-left arrow-right arrow-up ban book-open check chevron-down chevron-left
-chevron-right circle-alert circle-check circle-help circle-x clock code columns-2 copy cpu database
-download ellipsis file-text folder hourglass info key-round languages link list loader-circle lock
-log-out menu message-square monitor moon panel-left panel-right pause pencil play plus power
-refresh-cw rotate-ccw search settings-2 sliders-horizontal square sun sun-moon thumbs-down thumbs-up
-trash-2 triangle-alert upload user user-plus users x
-""".split()
+ICONS = (
+    "arrow-down", "arrow-left", "arrow-right", "arrow-up", "ban", "book-open", "check",
+    "chevron-down", "chevron-left", "chevron-right", "circle-alert", "circle-check",
+    "circle-help", "circle-x", "clock", "code", "columns-2", "copy", "cpu", "database",
+    "download", "ellipsis", "file-text", "folder", "hourglass", "info", "key-round",
+    "languages", "link", "list", "loader-circle", "lock", "log-out", "menu", "message-square",
+    "monitor", "moon", "panel-left", "panel-right", "pause", "pencil", "play", "plus", "power",
+    "refresh-cw", "rotate-ccw", "search", "settings-2", "sliders-horizontal", "square", "sun",
+    "sun-moon", "thumbs-down", "thumbs-up", "trash-2", "triangle-alert", "upload", "user",
+    "user-plus", "users", "x",
+)  # fmt: skip
 RENAMED_ICONS = {"circle-help": "circle-question-mark"}
 SOURCE_MAP = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
 

@@ -13,18 +13,23 @@ def main() -> None:
     lifeline.attach()
     parser = argparse.ArgumentParser(prog="python -m playground.engine")
     parser.add_argument("--socket", required=True, help="path of the Unix socket (107 bytes)")
-    parser.add_argument("--threads", type=int, default=0, help="threads of torch, 0 = all")
+    parser.add_argument("--threads", type=int, default=0, help="of torch; 0: half of the cores")
     options = parser.parse_args()
     if len(os.fsencode(options.socket)) > 107:
         parser.error("--socket: the path is longer than 107 bytes")
     # Threads that spin for each other make a token 15 times slower while a training runs beside.
-    os.environ.update(OMP_WAIT_POLICY="PASSIVE")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     # Threads may be deep in torch: once uvicorn has closed its connections, leave at once.
     # uvicorn raises the caught signal again when it is done, which ends up here.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
-    serve(options.socket, options.threads)
+    serve(options.socket, options.threads or half_of_the_cores())
+
+
+def half_of_the_cores() -> int:
+    """Leave the rest to a training beside: a token needs memory bandwidth more than cores."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def serve(socket: str, threads: int) -> None:

@@ -119,6 +119,7 @@ class Line:
             finally:
                 self._current = None
                 self.shelf.give_back(ticket.entry)
+                del ticket  # it would hold the model's weights until the next one comes
 
 
 def _explain(error: Exception, name: str) -> UserError:

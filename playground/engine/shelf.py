@@ -143,7 +143,7 @@ class Shelf:
             if entry and entry.path == wanted.path and entry.state != "failed":
                 return entry
             if entry:
-                entry.is_gone = True
+                self._drop(entry.name)
             entry = Entry(wanted.model, wanted.path, wanted.base, wanted.base_path)
             self.entries[entry.name] = entry
         self._background.submit(self._bring, entry)
@@ -159,7 +159,7 @@ class Shelf:
                 if name not in self.entries:
                     raise UserError("model_not_loaded", model=name)
             for name in names:
-                self.entries.pop(name).is_gone = True
+                self._drop(name)
         return self.sweep()
 
     def release(self) -> tuple[list[str], "Future[None]"]:
@@ -167,8 +167,15 @@ class Shelf:
         with self._lock:
             idle = [e.name for e in self.entries.values() if not e.streams]
             for name in idle:
-                self.entries.pop(name).is_gone = True
+                self._drop(name)
         return idle, self.sweep()
+
+    def _drop(self, name: str) -> None:
+        """Take an entry away; the last stream on it, or else this, lets go of the weights."""
+        entry = self.entries.pop(name)
+        entry.is_gone = True
+        if not entry.streams:
+            entry.weights = None
 
     def sweep(self) -> "Future[None]":
         return self._background.submit(self._sweep)

@@ -78,10 +78,12 @@ if (form) {
     event.preventDefault();
     upload.send(file);
   });
-  upload.input.addEventListener("change", () => {
+  const sendChosen = () => {
     const [file] = upload.input.files;
     if (file) upload.send(file);
-  });
+  };
+  upload.input.addEventListener("change", sendChosen);
+  sendChosen(); // a file picked before this script ran
   for (const name of ["dragenter", "dragover"]) {
     form.addEventListener(name, (event) => {
       event.preventDefault();

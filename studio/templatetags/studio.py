@@ -61,7 +61,7 @@ def icon(name: str, classes: str = "", label: str = "") -> SafeString:
         'stroke="currentColor" stroke-linecap="round" stroke-linejoin="round">{}</svg>',
         classes,
         naming,
-        mark_safe(icon_shape(name)),  # noqa: S308 - the file is ours, put there at set-up
+        mark_safe(icon_shape(name)),  # the file is ours, put there at set-up
     )
 
 

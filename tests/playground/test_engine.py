@@ -1,5 +1,6 @@
 """playground/engine as a real process on a real socket."""
 
+import asyncio
 import json
 import os
 import re
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+import types
+import weakref
 
 import pytest
 from engine_process import EngineProcess, events
@@ -288,3 +291,35 @@ def test_a_socket_path_that_is_too_long_is_refused_in_one_line():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert re.search("107 bytes", done.stderr)
+
+
+async def test_release_lets_go_of_the_weights_after_talking(tiny_base):
+    from playground.engine import wire
+    from playground.engine.app import Engine
+
+    engine = Engine(threads=1)
+    entry = engine.shelf.load(wire.Load("base:tiny", tiny_base))
+    await asyncio.wrap_future(engine.shelf.sweep())
+    weights = weakref.ref(entry.weights.module)
+    request = {"model": "base:tiny", "prompt": [5], "max_tokens": 3, "stream": True}
+    ticket = engine.line.join(wire.completion(request))
+    while (await ticket.events.get()).finish_reason is None:
+        pass
+    EngineProcess.wait_until(lambda: not engine.line.streams)
+    del ticket
+    released, done = engine.shelf.release()
+    await asyncio.wrap_future(done)
+    assert released == ["base:tiny"]
+    assert weights() is None
+
+
+def test_a_model_that_memory_has_no_room_for_is_refused(tiny_base, monkeypatch):
+    from playground.engine import shelf, wire
+
+    monkeypatch.setattr(
+        shelf.psutil, "virtual_memory", lambda: types.SimpleNamespace(available=1000)
+    )
+    kept = shelf.Shelf(1)
+    entry = kept.load(wire.Load("base:tiny", tiny_base))
+    kept.sweep().result(60)
+    assert (entry.state, entry.error.code) == ("failed", "engine_memory_short")

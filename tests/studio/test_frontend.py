@@ -12,8 +12,10 @@ def place(tmp_path, monkeypatch):
     """A repository whose node_modules hold one byte for every wanted file."""
     (tmp_path / "package-lock.json").write_text("{}")
     for name, path in {
-        "ROOT": tmp_path, "PACKAGES": tmp_path / "node_modules", "VENDOR": tmp_path / "static/vendor"
-    }.items():  # fmt: skip
+        "ROOT": tmp_path,
+        "PACKAGES": tmp_path / "node_modules",
+        "VENDOR": tmp_path / "static/vendor",
+    }.items():
         monkeypatch.setattr(frontend, name, path)
     for source, _goal in frontend.wanted():
         source.parent.mkdir(parents=True, exist_ok=True)

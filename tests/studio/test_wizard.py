@@ -32,10 +32,12 @@ def test_new_opens_the_first_step_on_a_draft(signed_in, base):
 
 def test_the_guides_labels_stand_on_the_three_steps(signed_in, draft):
     wanted = {
-        "method": ("학습 방법 선택", "미세 조정", "효율적인 미세 조정(PEFT)", "전체 미세 조정(Full)", "계속"),
+        "method": ("학습 방법 선택", "미세 조정", "효율적인 미세 조정(PEFT)",
+                   "전체 미세 조정(Full)", "계속"),
         "model": ("모델 설정", "모델 기본 정보 설정", "모델 이름", "기본 모델", "UI를 통한 설정",
                   "학습 반복", "배치 크기", "학습률", "계속"),
-        "data": ("학습 데이터 설정", "JSONL 파일을 업로드", "URL로부터 JSONL 파일을 업로드", "조정 시작"),
+        "data": ("학습 데이터 설정", "JSONL 파일을 업로드", "URL로부터 JSONL 파일을 업로드",
+                 "조정 시작"),
     }  # fmt: skip
     for step, labels in wanted.items():
         page = signed_in.get(at(draft, step)).text
@@ -223,7 +225,10 @@ def test_other_peoples_drafts_are_not_there(signed_in, base, stranger, step):
     assert signed_in.get(at(foreign, step)).status_code == 404
 
 
-@pytest.mark.parametrize("step", ["method", "model", "upload", "url", "library", "start", "discard"])
+CHANGES = ["method", "model", "upload", "url", "library", "start", "discard"]
+
+
+@pytest.mark.parametrize("step", CHANGES)
 def test_other_peoples_drafts_cannot_be_changed(signed_in, base, stranger, step):
     foreign = Job.objects.create(owner=stranger, base=base)
     assert signed_in.post(at(foreign, step), {"method": "full"}).status_code == 404
