@@ -6,15 +6,10 @@ class TrainingConfig(AppConfig):
 
     def ready(self) -> None:
         """Register training's kinds of work with the queue's door."""
-        from training import jobs, runs, tasks
-        from training.datasets import versions
+        from training import jobs, runs
+        from training.datasets.versions import COUNT, READ
+        from training.tasks import HEAVY, LIGHT, Kind, register
 
-        tasks.register(tasks.Kind("train", tasks.HEAVY, runs.train, jobs.reap, jobs.unheard))
-        tasks.register(
-            tasks.Kind("read", tasks.LIGHT, versions.read, versions.READ.reap, versions.READ.unheard)
-        )
-        tasks.register(
-            tasks.Kind(
-                "count", tasks.LIGHT, versions.count, versions.COUNT.reap, versions.COUNT.unheard
-            )
-        )
+        register(Kind("train", HEAVY, runs.train, jobs.reap, jobs.unheard))
+        register(Kind("read", LIGHT, runs.read, READ.reap, READ.unheard))
+        register(Kind("count", LIGHT, runs.count, COUNT.reap, COUNT.unheard))

@@ -108,19 +108,64 @@ def start(job: Job) -> None:
         raise UserError("job_not_draft", name=job.name)
     for blocker in blockers(job):
         raise blocker
+    if not _queue(job):
+        raise UserError("job_not_draft", name=job.name)
+    job.refresh_from_db()
+
+
+def _queue(job: Job) -> bool:
+    """Move a job that is ready from where it is into the line."""
     numbers = resolved(job)
     with transaction.atomic():
-        moved = Job.objects.filter(pk=job.pk, status=Status.DRAFT).update(
+        moved = Job.objects.filter(pk=job.pk, status=job.status).update(
             status=Status.QUEUED,
             resolved=numbers,
             total_steps=recipe.steps(numbers, job.version.example_count),
             queued_at=timezone.now(),
             **leases.FREE,
         )
-        if not moved:
-            raise UserError("job_not_draft", name=job.name)
-        tasks.ring("train", job.pk)
+        if moved:
+            tasks.ring("train", job.pk)
+    return bool(moved)
+
+
+def submit(
+    owner, *, name: str, method: str, base: str, knobs: dict, version: DatasetVersion
+) -> Job:
+    """Create a job that gets in line by itself once its data is read and counted.
+
+    Raises: UserError when the base or the name can't be used.
+    """
+    if not name.strip():
+        raise UserError("job_without_name")
+    bases.find(base)
+    job = Job.objects.create(
+        owner=owner, status=Status.VALIDATING, name=name.strip()[:64], method=method, base=base,
+        knobs=knobs, version=version,
+    )  # fmt: skip
+    proceed(job)
+    return job
+
+
+PENDING = ("data_being_read", "tokens_being_counted")
+
+
+def proceed(job: Job) -> None:
+    """Move a job that waits for its data on: into the line, or to its failure with the reason."""
+    found = blockers(job)
+    if not found:
+        _queue(job)
+    elif found[0].code not in PENDING:
+        Job.objects.filter(pk=job.pk, status=Status.VALIDATING).update(
+            status=Status.FAILED, error=found[0].as_dict(), finished_at=timezone.now()
+        )
     job.refresh_from_db()
+
+
+def proceed_all() -> None:
+    """Move on whatever waits for data that is read by now; cheap when nothing does."""
+    for job in Job.objects.filter(status=Status.VALIDATING).select_related("version"):
+        proceed(job)
 
 
 def cancel(job: Job) -> None:
@@ -333,6 +378,7 @@ def _put_back(held: QuerySet[Job], job: Job, cause: dict) -> bool:
 # --- by the reaper ----------------------------------------------------------------------------
 def reap() -> int:
     """Take jobs back whose worker has not renewed its lease. Returns how many."""
+    proceed_all()
     taken_back = 0
     for job in Job.objects.filter(leases.expired(), status=Status.RUNNING):
         held = _held(job).filter(leases.expired())

@@ -1,4 +1,5 @@
-"""The heavy lane's work: claim a job, run the trainer, write down how it ended."""
+"""What the lanes do: run the trainer for the next job and write down how it ended (heavy); read
+and count data, then move on the jobs that waited for it (light)."""
 
 import fcntl
 import logging
@@ -11,11 +12,22 @@ from functools import partial
 from django.conf import settings
 
 from training import jobs, registry, tasks
+from training.datasets import versions
 from training.errors import UserError
 from training.models import Job
 from training.supervise import Outcome, supervise
 
 logger = logging.getLogger(__name__)
+
+
+def read(pk: str) -> None:
+    versions.read(pk)
+    jobs.proceed_all()
+
+
+def count(pk: str) -> None:
+    versions.count(pk)
+    jobs.proceed_all()
 
 
 def train(pk: str) -> None:

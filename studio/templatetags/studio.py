@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from training import wording
+from training import bases, wording
 from training.errors import UserError
 from training.models import Job, JobEvent
 
@@ -230,3 +230,9 @@ def log_line(event: JobEvent) -> str:
         "error": _("학습을 멈추었습니다."),
     }
     return sentences.get(event.kind, event.kind).format(step=thousands(event.step))
+
+
+@register.filter
+def base_name(slug: str) -> str:
+    """Return a base model's name; of one that is gone, its slug."""
+    return next((base.name for base in bases.catalogue() if base.slug == slug), slug)

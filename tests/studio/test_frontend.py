@@ -37,7 +37,7 @@ def test_a_second_run_does_nothing_until_the_lock_changes(place, monkeypatch, ca
     monkeypatch.setattr(frontend, "install_packages", lambda: runs.append(1))
     frontend.main()
     frontend.main()
-    assert len(runs) == 1 and "up to date" in capsys.readouterr().out
+    assert len(runs) == 1 and "이미 준비" in capsys.readouterr().out
     (place / "package-lock.json").write_text('{"changed": 1}')
     frontend.main()
     assert len(runs) == 2
@@ -49,7 +49,7 @@ def test_a_failed_fetch_says_so_and_leaves_no_stamp(place, monkeypatch, capsys):
 
     monkeypatch.setattr(frontend, "install_packages", fail)
     assert frontend.main() == 1
-    assert "could not be fetched" in capsys.readouterr().out
+    assert "받지 못했습니다" in capsys.readouterr().out
     assert not (place / "static" / "vendor").exists()
 
 

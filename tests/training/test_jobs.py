@@ -250,3 +250,42 @@ def test_a_bell_that_never_rang_is_heard_of_by_the_reaper(queued):
 
 def test_tokens_are_not_guessable():
     assert len({leases.fresh_token() for _ in range(100)}) == 100
+
+
+def submit(user, version, **changes) -> Job:
+    fields = {"name": "API", "method": "lora", "base": "tiny", "knobs": {}, "version": version}
+    return jobs.submit(user, **fields | changes)
+
+
+def test_a_submitted_job_gets_in_line_once_its_data_is_read_and_counted(
+    user, version, models_folder, rung
+):
+    version.status = "reading"
+    version.save()
+    job = submit(user, version)
+    assert job.status == "validating_files" and jobs.claim_next() is None
+    version.status = "ready"
+    version.save()
+    jobs.proceed_all()
+    assert status(job) == "validating_files" and rung[-1][0] == "count"
+    TokenCount.objects.update(status="ready", result=COUNTED)
+    jobs.proceed_all()
+    assert status(job) == "queued" and jobs.claim_next().pk == job.pk
+
+
+def test_a_submitted_job_whose_data_cannot_be_used_fails_with_the_reason(
+    user, version, models_folder, rung
+):
+    version.example_count = 3
+    version.save()
+    job = submit(user, version)
+    assert job.status == "failed" and job.error["code"] == "too_few_examples"
+
+
+def test_a_job_that_waits_for_its_data_can_be_cancelled(user, version, models_folder, rung):
+    job = submit(user, version)
+    assert job.status == "validating_files"
+    jobs.cancel(job)
+    TokenCount.objects.update(status="ready", result=COUNTED)
+    jobs.proceed_all()
+    assert status(job) == "cancelled"
