@@ -30,6 +30,8 @@ SIGNED_OUT, NOT_FOUND = 4401, 4404
 MAX_ANSWERS = 2
 """Answers that one user may have under way at once, over all sockets of this process."""
 live_answers: Counter[object] = Counter()
+under_way: set[str] = set()
+"""Conversations that are being answered, in whichever tab."""
 
 
 @dataclass(frozen=True)
@@ -143,16 +145,19 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         if self.generation and not self.generation.done():
             raise UserError("answer_under_way")
         owner = conversation.owner_id
+        if conversation.pk in under_way:
+            raise UserError("answer_under_way")
         if live_answers[owner] >= MAX_ANSWERS:
             raise UserError("too_many_answers", limit=MAX_ANSWERS)
         live_answers[owner] += 1
+        under_way.add(conversation.pk)
         try:
             messages = await database_sync_to_async(_ask)(conversation, question)
         except BaseException:
-            _one_less(owner)
+            _one_less(owner, conversation.pk)
             raise
         self.generation = asyncio.create_task(self.answer(conversation, question, messages))
-        self.generation.add_done_callback(lambda _: _one_less(owner))
+        self.generation.add_done_callback(lambda _: _one_less(owner, conversation.pk))
 
     async def stop(self) -> None:
         """End the answer that is under way; what was generated is kept."""
@@ -215,7 +220,8 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         return json.dumps(content, ensure_ascii=False)
 
 
-def _one_less(owner: object) -> None:
+def _one_less(owner: object, conversation: str) -> None:
+    under_way.discard(conversation)
     live_answers[owner] -= 1
     if live_answers[owner] <= 0:
         del live_answers[owner]

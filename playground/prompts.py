@@ -1,5 +1,6 @@
 """A conversation in, token ids that fit the model's context out; the oldest turns give way."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,20 +28,18 @@ def fit(name: str, messages: Sequence[Message], max_tokens: int) -> Prompt:
     home = homes.find(name)
     renderer = Renderer.of(home.folder)
     room = home.context_length - min(max_tokens, home.context_length // 2)
-    kept = list(messages)
+    shorter = _shorter(messages)
+    fits = bisect_left(shorter, True, key=lambda kept: len(renderer.prompt(kept)) <= room)
+    kept = shorter[min(fits, len(shorter) - 1)]
     ids = renderer.prompt(kept)
-    while len(ids) > room and (shorter := _without_oldest_turn(kept)):
-        kept = shorter
-        ids = renderer.prompt(kept)
     if len(ids) >= home.context_length:
         raise UserError("prompt_too_long", tokens=len(ids), limit=home.context_length - 1)
     return Prompt(ids, sorted(renderer.stop_ids), len(messages) - len(kept))
 
 
-def _without_oldest_turn(messages: list[Message]) -> list[Message]:
-    """Drop the first question with its answer; the system prompt stays. Empty: nothing to drop."""
+def _shorter(messages: Sequence[Message]) -> list[list[Message]]:
+    """Return the conversation whole, then without its oldest question and answer, and so on; the
+    system prompt always stays."""
     questions = [i for i, message in enumerate(messages) if message.role == "user"]
-    if len(questions) < 2:
-        return []
-    system = [message for message in messages[: questions[0]] if message.role == "system"]
-    return system + messages[questions[1] :]
+    system = [m for m in messages[: questions[0] if questions else 0] if m.role == "system"]
+    return [list(messages), *(system + list(messages[start:]) for start in questions[1:])]

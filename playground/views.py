@@ -16,6 +16,8 @@ from training import wording
 from training.errors import UserError
 
 LISTED = 100
+ASKED_CHARACTERS = 4000
+"""Longest question that a link to the playground may bring along."""
 
 
 @require_GET
@@ -45,6 +47,7 @@ def _page(request: HttpRequest, found: Conversation | None, model: str) -> HttpR
         "missing_model": bool(model) and model != chosen,
         "parameters": Parameters.parse(found.parameters if found else {}),
         "system_prompt": found.system_prompt if found else "",
+        "ask": request.GET.get("ask", "")[:ASKED_CHARACTERS],
     }
     return render(request, "playground/page.html", context | _state(chosen))
 

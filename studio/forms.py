@@ -82,6 +82,18 @@ class NewPersonForm(PersonForm):
     )
 
 
+class KeyForm(forms.Form):
+    """A new API key."""
+
+    name = forms.CharField(
+        label=gettext_lazy("키 이름"),
+        max_length=60,
+        help_text=gettext_lazy("어디에서 쓰는 키인지 나중에 알아볼 수 있게 적으세요."),
+        error_messages={"required": gettext_lazy("이름을 입력하세요.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
 class MethodForm(forms.Form):
     method = forms.ChoiceField(
         choices=[(method.key, method.label) for method in recipe.METHODS.values()],
@@ -97,11 +109,18 @@ class ModelForm(forms.Form):
     mode = forms.ChoiceField(
         choices=[(RECOMMENDED, ""), (MANUAL, "")], required=False, initial=RECOMMENDED
     )
+    overflow = forms.ChoiceField(
+        label=gettext_lazy("긴 예제"),
+        choices=recipe.OVERFLOWS.items(),
+        required=False,
+        help_text=gettext_lazy("«예제 최대 길이»보다 긴 예제를 어떻게 할지 정합니다."),
+    )
 
     def __init__(self, job: Job, data: dict | None = None, *, is_draft: bool = False) -> None:
         self.job, self.is_draft = job, is_draft
         values = {key: recipe_text(value) for key, value in job.knobs.items()}
-        mode = MANUAL if job.knobs else RECOMMENDED
+        mode = MANUAL if job.knobs or job.overflow != recipe.CUT else RECOMMENDED
+        values["overflow"] = job.overflow
         super().__init__(
             data, initial={"name": job.name, "base": job.base, "mode": mode, **values}
         )
@@ -129,10 +148,15 @@ class ModelForm(forms.Form):
             raise ValidationError(_("기본 모델을 하나 선택하세요."))
         return slug
 
+    def clean_overflow(self) -> str:
+        return self.cleaned_data["overflow"] or recipe.CUT
+
     def clean(self) -> dict:
         cleaned = super().clean()
         cleaned["knobs"] = {}
-        if cleaned.get("mode") == MANUAL:
+        if cleaned.get("mode") != MANUAL:
+            cleaned["overflow"] = recipe.CUT
+        else:
             try:
                 cleaned["knobs"] = recipe.parse(self.job.method, self.data)
             except recipe.Invalid as invalid:
@@ -142,7 +166,8 @@ class ModelForm(forms.Form):
 
     def draft(self) -> dict:
         """Return the draft's fields as far as they are sound."""
-        fields = {key: self.cleaned_data[key] for key in ("name", "base") if not self[key].errors}
+        keys = [key for key in ("name", "base", "overflow") if not self[key].errors]
+        fields = {key: self.cleaned_data[key] for key in keys}
         is_sound = not any(self[knob.key].errors for knob in recipe.knobs_of(self.job.method))
         return fields | ({"knobs": self.cleaned_data["knobs"]} if is_sound else {})
 
@@ -163,6 +188,8 @@ class ModelForm(forms.Form):
 
     @property
     def opens_expert(self) -> bool:
+        if self["overflow"].value() not in (None, "", recipe.CUT):
+            return True
         return any(field.value() or field.errors for _knob, field in self.knobs(expert=True))
 
 

@@ -4,10 +4,20 @@ Django spools a whole body to disk before any view or login check runs; so decla
 refused here, and undeclared ones are counted as they come.
 """
 
+import io
 import re
 from collections.abc import Awaitable, Callable
+from importlib import import_module
+from urllib.parse import urlsplit
 
+from channels.db import database_sync_to_async
 from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse
+
+from studio import refusals
+from training import wording
 
 SMALL_BYTES = 1024 * 1024
 UPLOADS = re.compile(r"/train/[a-z0-9]+/upload/")
@@ -21,6 +31,28 @@ def limit(path: str) -> int:
     return SMALL_BYTES
 
 
+async def is_signed_in(scope: dict) -> bool:
+    """Look up the session that a request's cookie names, before its body is taken."""
+    key = ASGIRequest(scope, io.BytesIO()).COOKIES.get(settings.SESSION_COOKIE_NAME)
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    return bool(key) and SESSION_KEY in await database_sync_to_async(store(key).load)()
+
+
+class SameOrigin:
+    """Let a websocket in only from a page of this very host and port."""
+
+    def __init__(self, application: Callable) -> None:
+        self.application = application
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        headers = dict(scope["headers"])
+        origin = urlsplit(headers.get(b"origin", b"").decode("latin-1")).netloc
+        if origin and origin == headers.get(b"host", b"").decode("latin-1"):
+            await self.application(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 4403})
+
+
 class BodyGuard:
     def __init__(self, application: Callable) -> None:
         self.application = application
@@ -30,32 +62,46 @@ class BodyGuard:
             await self.application(scope, receive, send)
             return
         bound = limit(scope["path"])
+        if bound > SMALL_BYTES and not await is_signed_in(scope):
+            bound = SMALL_BYTES
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > bound:
-            await _refuse(send)
+            await _refuse(scope, send)
             return
-        await self.application(scope, _counted(receive, bound), send)
+        await self.application(scope, _counted(scope, receive, send, bound), send)
 
 
-def _counted(receive: Callable, bound: int) -> Callable[[], Awaitable[dict]]:
-    """Pass messages on until the body is larger than its bound; then hang up."""
+def _counted(
+    scope: dict, receive: Callable, send: Callable, bound: int
+) -> Callable[[], Awaitable[dict]]:
+    """Pass messages on until the body is larger than its bound; then refuse and hang up."""
     taken = 0
 
     async def counted() -> dict:
         nonlocal taken
         message = await receive()
         taken += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if taken > bound else message
+        if taken <= bound:
+            return message
+        await _refuse(scope, send)
+        return {"type": "http.disconnect"}
 
     return counted
 
 
-async def _refuse(send: Callable) -> None:
-    body = "파일이 너무 큽니다. 한 번에 보낼 수 있는 크기를 넘었습니다.".encode()
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _refuse(scope: dict, send: Callable) -> None:
+    response = _refusal(ASGIRequest(scope, io.BytesIO()))
+    response["Content-Length"] = len(response.content)
+    response["Connection"] = "close"
+    headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": response.content})
+
+
+def _refusal(request: ASGIRequest) -> HttpResponse:
+    with refusals.in_language_of(request):
+        if refusals.is_api(request.path_info):
+            return refusals.answer(413)
+        words = wording.say("request_too_large")
+        plain = "text/plain; charset=utf-8"
+        return HttpResponse(f"{words.what} {words.cure}", status=413, content_type=plain)

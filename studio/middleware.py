@@ -1,4 +1,5 @@
-"""What happens before and around every view: set-up first, then sign-in, and errors in words."""
+"""What happens before and around every view: keys for programs, set-up first, then sign-in, and
+errors in words (in JSON for programs)."""
 
 import logging
 import secrets
@@ -12,7 +13,8 @@ from django.template.loader import render_to_string
 from django.urls import Resolver404, resolve
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from studio import accounts
+from studio import accounts, keys, refusals
+from studio.models import ApiKey, User
 from training import wording
 from training.errors import UserError
 
@@ -23,6 +25,52 @@ DJANGO_ANSWERS = (Http404, PermissionDenied, SuspiciousOperation, BadRequest)
 
 def wants_json(request: HttpRequest) -> bool:
     return request.headers.get("Accept", "").startswith("application/json")
+
+
+class JsonErrors:
+    """Whatever fails under /v1/, in whatever layer, answers as the API does."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        is_json = response.headers.get("Content-Type", "").startswith("application/json")
+        if response.status_code < 400 or is_json or not refusals.is_api(request.path_info):
+            return response
+        with refusals.in_language_of(request):
+            said = refusals.answer(response.status_code)
+        if "Allow" in response.headers:
+            said["Allow"] = response["Allow"]
+        return said
+
+
+class KeyAuthentication:
+    """Under /v1/ a request is its key's owner's; cookies count for nothing there."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.key = None
+        if not refusals.is_api(request.path_info):
+            return self.get_response(request)
+        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            return refusals.answer(401, "key_missing")
+        key = keys.find(secret.strip())
+        if key is None:
+            return refusals.answer(401, "key_unknown")
+        keys.note_use(key)
+        self.sign_in(request, key)
+        return self.get_response(request)
+
+    @staticmethod
+    def sign_in(request: HttpRequest, key: ApiKey) -> None:
+        async def owner() -> User:
+            return key.owner
+
+        request.key, request.user, request.auser = key, key.owner, owner
 
 
 class SetUpFirst:

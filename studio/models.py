@@ -1,5 +1,6 @@
-"""People. No job and no dataset tables: those belong to training."""
+"""People and their keys. No job and no dataset tables: those belong to training."""
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -20,3 +21,23 @@ class User(AbstractUser):
     @property
     def is_administrator(self) -> bool:
         return self.is_staff
+
+
+class ApiKey(models.Model):
+    """Lets a program act as its owner. The secret itself is kept nowhere."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_keys")
+    name = models.CharField(_("키 이름"), max_length=60)
+    prefix = models.CharField(max_length=20)
+    """The secret's first letters, to tell keys apart."""
+    digest = models.CharField(max_length=64, unique=True)
+    """sha256 of the secret."""
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -4,6 +4,7 @@ A value that cannot be used stops the start with one line that names the variabl
 Every variable is listed in the README's settings table.
 """
 
+import contextlib
 import ipaddress
 import secrets
 from pathlib import Path
@@ -54,6 +55,20 @@ def items(name: str) -> list[str]:
     return [item.strip() for item in text(name).split(",") if item.strip()]
 
 
+def pairs(name: str) -> dict[str, str]:
+    """Read name=value pairs, separated by commas.
+
+    Raises: ImproperlyConfigured for one that lacks a side, or a name that comes twice.
+    """
+    found: dict[str, str] = {}
+    for item in items(name):
+        key, _, value = (part.strip() for part in item.partition("="))
+        if not key or not value or key in found:
+            raise ImproperlyConfigured(f"{name}: {item!r} must be name=base, each name once.")
+        found[key] = value
+    return found
+
+
 def networks(name: str) -> list[str]:
     """Read a list of hosts or networks that a URL may point to although they are private."""
     for item in items(name):
@@ -77,7 +92,9 @@ def folder(name: str, default: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise ImproperlyConfigured(f"{name}={path} must be a folder that can be written: {error.strerror}.")
+        raise ImproperlyConfigured(
+            f"{name}={path} must be a folder that can be written: {error.strerror}."
+        ) from None
     return path
 
 
@@ -96,10 +113,8 @@ def secret_key() -> str:
         fresh = DATA / f".secret-{secrets.token_hex(4)}"
         fresh.touch(mode=0o600)
         fresh.write_text(secrets.token_urlsafe(64))
-        try:
+        with contextlib.suppress(FileExistsError):
             path.hardlink_to(fresh)
-        except FileExistsError:
-            pass
         fresh.unlink()
     return path.read_text()
 
@@ -109,7 +124,7 @@ HOST = text("DADEUM_HOST", "127.0.0.1")
 PORT = integer("DADEUM_PORT", 8000, 1, 65535)
 DEBUG = flag("DADEUM_DEBUG", False)
 SECRET_KEY = secret_key()
-ALLOWED_HOSTS = items("DADEUM_ALLOWED_HOSTS") or ["127.0.0.1", "localhost", "[::1]"]
+ALLOWED_HOSTS = [*items("DADEUM_ALLOWED_HOSTS"), "127.0.0.1", "localhost", "[::1]"]
 if HOST not in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::") and HOST not in ALLOWED_HOSTS:
     ALLOWED_HOSTS.append(HOST)
 
@@ -127,6 +142,7 @@ INSTALLED_APPS = [
     "playground",
 ]
 MIDDLEWARE = [
+    "studio.middleware.JsonErrors",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -138,6 +154,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "studio.middleware.KeyAuthentication",
     "studio.middleware.SetUpFirst",
     "studio.middleware.SignInRequired",
     "studio.middleware.PlainErrors",
@@ -225,7 +242,7 @@ FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
 
 # --- language and time ------------------------------------------------------------------------
 LANGUAGE_CODE = "ko"
-LANGUAGES = [("ko", "한국어"), ("en", "English")]
+LANGUAGES = [("ko", "한국어")]
 LOCALE_PATHS = [ROOT / "locale"]
 USE_I18N = True
 TIME_ZONE = text("DADEUM_TIME_ZONE", "Asia/Seoul")
@@ -255,6 +272,7 @@ BROKER_FOLDER = DATA / "broker"
 
 # --- the product's own bounds -----------------------------------------------------------------
 MIN_EXAMPLES = integer("DADEUM_MIN_EXAMPLES", 200, 1, 1_000_000)
+MODEL_ALIASES = pairs("DADEUM_MODEL_ALIASES")
 FETCH_ALLOW = networks("DADEUM_FETCH_ALLOW")
 FETCH_SECONDS = integer("DADEUM_FETCH_SECONDS", 600, 1, 86_400)
 ENGINE_SOCKET = text("DADEUM_ENGINE_SOCKET")

@@ -2,10 +2,17 @@
 
 from django.urls import include, path
 
-from studio.views import datasets, frame, home, models, people, wizard
+import playground.api
+import training.api
+from studio.api import api
+from studio.views import datasets, frame, home, keys, models, people, wizard
+
+api.add_router("", training.api.router)
+api.add_router("", playground.api.router)
 
 urlpatterns = [
     path("", home.home, name="home"),
+    path("live/", home.live, name="home-live"),
     path("health/live", frame.live, name="live"),
     path("theme/", frame.theme, name="theme"),
     path("queue/", frame.queue, name="queue"),
@@ -16,9 +23,12 @@ urlpatterns = [
     path("password/", people.password, name="password"),
     path("people/", people.people, name="people"),
     path("people/<int:pk>/active/", people.active, name="people-active"),
+    path("keys/", keys.keys, name="keys"),
+    path("keys/<int:pk>/revoke/", keys.revoke, name="key-revoke"),
     # wizard
     path("train/", wizard.train, name="train"),
     path("train/new/", wizard.new, name="wizard-new"),
+    path("train/sample/", wizard.sample, name="wizard-sample"),
     path("train/<str:pk>/method/", wizard.method, name="wizard-method"),
     path("train/<str:pk>/model/", wizard.model, name="wizard-model"),
     path("train/<str:pk>/data/", wizard.data, name="wizard-data"),
@@ -45,4 +55,6 @@ urlpatterns = [
     path("data/<str:pk>/", datasets.dataset, name="dataset"),
     path("data/<str:pk>/delete/", datasets.delete, name="dataset-delete"),
     path("playground/", include("playground.urls")),
+    # programs
+    path("v1/", api.urls),
 ]

@@ -20,7 +20,7 @@ def write_examples(folder: Path, count: int, long_every: int = 0) -> None:
 
 def run_folder(
     run: Path, base: Path, *, count: int = 40, method: str = "lora", long_every: int = 0,
-    checkpoint_seconds: float = 60, validation_examples: int = 4, **numbers,
+    checkpoint_seconds: float = 60, validation_examples: int = 4, overflow: str = "cut", **numbers,
 ) -> Path:  # fmt: skip
     """Write a run folder for the trainer alone, with small settings that `numbers` change."""
     write_examples(run / "examples", count, long_every)
@@ -31,6 +31,7 @@ def run_folder(
     order = {
         "base": str(base), "base_name": "tiny", "method": method,
         "checkpoint_seconds": checkpoint_seconds, "validation_examples": validation_examples,
+        "overflow": overflow,
         "settings": settings | numbers,
     }  # fmt: skip
     (run / "run.json").write_text(json.dumps(order))

@@ -114,6 +114,7 @@ def test_the_environment_is_read_in_the_settings_alone():
         "training/runs.py",  # which device is mine
         "training/lm/builtin.py",  # a set-up step: keeps a library quiet
         "training/lifeline.py",  # a child's tie to its parent
+        "training/lm/measure.py",  # a child likewise
         "training/trainer/__main__.py",  # a child: its environment is what supervise.py gave it
         "playground/engine/__main__.py",  # sets what torch reads
     }

@@ -6,10 +6,11 @@ class TrainingConfig(AppConfig):
 
     def ready(self) -> None:
         """Register training's kinds of work with the queue's door."""
-        from training import jobs, runs
+        from training import forecast, jobs, runs
         from training.datasets.versions import COUNT, READ
         from training.tasks import HEAVY, LIGHT, Kind, register
 
         register(Kind("train", HEAVY, runs.train, jobs.reap, jobs.unheard))
         register(Kind("read", LIGHT, runs.read, READ.reap, READ.unheard))
         register(Kind("count", LIGHT, runs.count, COUNT.reap, COUNT.unheard))
+        register(Kind("measure", LIGHT, forecast.measure, lambda: 0, lambda: ()))

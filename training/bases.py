@@ -4,6 +4,7 @@ Reads config and header files only; whoever loads the weights is in training/lm.
 """
 
 import json
+import logging
 import struct
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +15,8 @@ from django.conf import settings
 from training import gate
 from training.chat import Renderer, read_json
 from training.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,19 +56,28 @@ def catalogue() -> list[Base]:
 
 
 def find(slug: str) -> Base:
-    """Raises: UserError `base_missing`, or the gate's refusal."""
+    """Return the base of a slug, or of a name that the administrator gave to one.
+
+    Raises: UserError `base_missing`, or the gate's refusal.
+    """
+    slug = settings.MODEL_ALIASES.get(slug, slug)
     for base in catalogue():
         if base.slug == slug:
             if base.problem:
-                raise base.problem
+                raise UserError(base.problem.code, **base.problem.params)
             return base
     raise UserError("base_missing", slug=slug)
 
 
 def _read(base: Base) -> Base:
-    entries = sorted(base.folder.iterdir())
-    changed = tuple((entry.name, entry.lstat().st_mtime_ns) for entry in entries)
-    return _read_once(base, changed)
+    try:
+        entries = sorted(base.folder.iterdir())
+        changed = tuple((entry.name, entry.lstat().st_mtime_ns) for entry in entries)
+        return _read_once(base, changed)
+    except Exception as error:  # one bad folder must not take the pages of all the others along
+        logger.exception("the model folder %s can't be read", base.folder)
+        reason = f"{type(error).__name__}: {error}"[:200]
+        return replace(base, problem=UserError("base_unreadable", folder=base.slug, reason=reason))
 
 
 @lru_cache(maxsize=256)

@@ -30,6 +30,11 @@ OWN_TEMPLATE = (
 )
 """For a base that brings no chat template."""
 
+FILES = (
+    "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "config.json",
+    "generation_config.json",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -93,8 +98,9 @@ class Renderer:
 
     @classmethod
     def of(cls, folder: Path) -> "Renderer":
-        """Return the renderer of a folder, kept until the folder's tokenizer changes."""
-        changed = (folder / "tokenizer.json").stat().st_mtime_ns
+        """Return the renderer of a folder, kept until one of its files changes."""
+        paths = [folder / name for name in FILES]
+        changed = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
         return _kept_renderer(folder, changed)
 
     def _special(self, name: str) -> str:
@@ -149,10 +155,6 @@ class Renderer:
         declared = declared or self.tokenizer_config.get("model_max_length") or 2048
         return int(declared) if declared < 10**9 else 2048
 
-    @cached_property
-    def vocabulary_size(self) -> int:
-        return self.tokenizer.get_vocab_size(with_added_tokens=True)
-
     def render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         """Raises: UserError `template_refused` with the template's own reason."""
         try:
@@ -163,7 +165,7 @@ class Renderer:
                 eos_token=self.eos_token,
                 enable_thinking=False,
             )
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError, OverflowError) as error:
+        except Exception as error:  # a template is code and may raise anything
             raise UserError("template_refused", reason=str(error)[:200]) from error
 
     def _pieces(self, messages: Sequence[Message], generating: bool = False) -> list[Piece]:
@@ -232,7 +234,7 @@ class Renderer:
 
 
 @lru_cache(maxsize=8)
-def _kept_renderer(folder: Path, changed: int) -> Renderer:
+def _kept_renderer(folder: Path, changed: tuple[int, ...]) -> Renderer:
     return Renderer(folder)
 
 

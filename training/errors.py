@@ -1,5 +1,8 @@
 """The one error whose meaning a user may read. Knows no Django: children raise it too."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """Something that the user (or the administrator) can mend.
@@ -7,6 +10,9 @@ class UserError(Exception):
     `code` names a sentence in wording.py, `params` fill its places. Anything else that is raised
     is a fault of ours: logged with its traceback and shown as one fixed sentence.
     """
+
+    field = ""
+    """The field of a request that it is about, where a door said so."""
 
     def __init__(self, code: str, **params: object) -> None:
         super().__init__(code, params)
@@ -20,3 +26,13 @@ class UserError(Exception):
 
     def as_dict(self) -> dict:
         return {"code": self.code, "params": self.params}
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """Name the field of a request that errors raised in here are about."""
+    try:
+        yield
+    except UserError as error:
+        error.field = error.field or field
+        raise

@@ -20,7 +20,7 @@ from training.models import DatasetVersion, Job, JobEvent, TokenCount, TunedMode
 Status = Job.Status
 MAX_CRASHES = 3
 """Crashes in a row without a new checkpoint after which a job fails."""
-DRAFT_FIELDS = {"name", "method", "base", "knobs", "version"}
+DRAFT_FIELDS = {"name", "method", "base", "knobs", "overflow", "version"}
 PROGRESS_KEYS = (
     "phase", "loss", "validation_loss", "epoch", "tokens_per_second", "seconds_left", "trained_tokens"
 )  # fmt: skip
@@ -65,6 +65,15 @@ def token_count(job: Job) -> TokenCount | None:
     return versions.token_count(job.version, job.base, resolved(job)["max_length"])
 
 
+def usable_examples(job: Job) -> int:
+    """Return how many examples are left when the limit on their length has had its say."""
+    count = token_count(job)
+    if count is None or count.status != TokenCount.Status.READY:
+        return job.version.example_count
+    away = "cut" if job.overflow == recipe.DROP else "lost"
+    return count.result["examples"] - count.result[away]
+
+
 def blockers(job: Job) -> list[UserError]:
     """Return why the draft can't start yet; nothing when it can."""
     found = [] if job.name.strip() else [UserError("job_without_name")]
@@ -90,7 +99,16 @@ def _data_blockers(job: Job) -> list[UserError]:
         return [UserError("tokens_being_counted")]
     if count.status == TokenCount.Status.FAILED:
         return [UserError.of(count.error)]
-    left = count.result["examples"] - count.result["lost"]
+    return _length_blockers(job, count.result)
+
+
+def _length_blockers(job: Job, counted: dict) -> list[UserError]:
+    """Return what the limit on an example's length leaves too little of, or finds too long."""
+    if job.overflow == recipe.FAIL and counted["cut"]:
+        limit = resolved(job)["max_length"]
+        longest = counted["longest"]
+        return [UserError("examples_too_long", count=counted["cut"], longest=longest, limit=limit)]
+    left = usable_examples(job)
     return [too_few(left)] if left < settings.MIN_EXAMPLES else []
 
 
@@ -120,7 +138,7 @@ def _queue(job: Job) -> bool:
         moved = Job.objects.filter(pk=job.pk, status=job.status).update(
             status=Status.QUEUED,
             resolved=numbers,
-            total_steps=recipe.steps(numbers, job.version.example_count),
+            total_steps=recipe.steps(numbers, usable_examples(job)),
             queued_at=timezone.now(),
             **leases.FREE,
         )
@@ -130,8 +148,9 @@ def _queue(job: Job) -> bool:
 
 
 def submit(
-    owner, *, name: str, method: str, base: str, knobs: dict, version: DatasetVersion
-) -> Job:
+    owner, *, name: str, method: str, base: str, knobs: dict, version: DatasetVersion,
+    overflow: str = recipe.CUT,
+) -> Job:  # fmt: skip
     """Create a job that gets in line by itself once its data is read and counted.
 
     Raises: UserError when the base or the name can't be used.
@@ -141,7 +160,7 @@ def submit(
     bases.find(base)
     job = Job.objects.create(
         owner=owner, status=Status.VALIDATING, name=name.strip()[:64], method=method, base=base,
-        knobs=knobs, version=version,
+        knobs=knobs, overflow=overflow, version=version,
     )  # fmt: skip
     proceed(job)
     return job
@@ -168,15 +187,22 @@ def proceed_all() -> None:
         proceed(job)
 
 
-def cancel(job: Job) -> None:
-    """End a job at the user's wish: at once when nobody works on it, else as soon as it can stop."""
-    now = timezone.now()
-    ended = Job.objects.filter(pk=job.pk, status__in=(Status.QUEUED, Status.VALIDATING)).update(
-        status=Status.CANCELLED, cancel_requested=True, finished_at=now, **leases.FREE
-    )
-    if not ended:
-        Job.objects.filter(pk=job.pk, status=Status.RUNNING).update(cancel_requested=True)
+def cancel(job: Job) -> bool:
+    """End a job at the user's wish: at once when nobody works on it, else as soon as it can stop.
+
+    Returns False for a job that had ended in another way before.
+    """
+    row, idle = Job.objects.filter(pk=job.pk), (Status.QUEUED, Status.VALIDATING)
+    for _ in range(3):  # it may move between the two, from its worker back into the line
+        if row.filter(status=Status.RUNNING).update(cancel_requested=True):
+            break
+        if row.filter(status__in=idle).update(
+            status=Status.CANCELLED, cancel_requested=True, finished_at=timezone.now(), **leases.FREE
+        ):
+            registry.tidy(job)
+            break
     job.refresh_from_db()
+    return job.cancel_requested
 
 
 def delete(job: Job) -> None:
@@ -184,15 +210,15 @@ def delete(job: Job) -> None:
 
     Raises: UserError `job_is_live` while it waits or runs.
     """
-    if job.is_live:
-        raise UserError("job_is_live", name=job.name)
-    tuned = TunedModel.objects.filter(job=job).first()
-    if tuned:
-        registry.forget(tuned)
     folder = registry.run_folder(job)
-    deleted, _ = Job.objects.filter(pk=job.pk).exclude(status__in=(Status.QUEUED, Status.RUNNING)).delete()
-    if not deleted:
-        raise UserError("job_is_live", name=job.name)
+    with transaction.atomic():
+        held = Job.objects.select_for_update().filter(pk=job.pk)
+        found = held.exclude(status__in=(Status.VALIDATING, Status.QUEUED, Status.RUNNING)).first()
+        if found is None:
+            raise UserError("job_is_live", name=job.name)
+        if tuned := TunedModel.objects.filter(job=found).first():
+            registry.forget(tuned)
+        found.delete()
     registry.remove_folder(folder)
 
 
@@ -211,7 +237,8 @@ def retry(job: Job) -> Job:
     draft = create_draft(job.owner, parent=job)
     edit(
         draft,
-        name=job.name, method=job.method, base=job.base, knobs=job.knobs, version=job.version,
+        name=job.name, method=job.method, base=job.base, knobs=job.knobs, overflow=job.overflow,
+        version=job.version,
     )  # fmt: skip
     return draft
 
@@ -331,23 +358,26 @@ def succeed(job: Job, metrics: dict, size_bytes: int) -> bool:
 
 def fail(job: Job, error: dict) -> bool:
     """End a job whose cause the user can mend; it is not tried again as it was."""
-    return bool(
-        _held(job).update(
-            status=Status.FAILED, error=error, finished_at=timezone.now(), **leases.FREE
-        )
-    )
+    return _end(job, status=Status.FAILED, error=error)
+
+
+def _end(job: Job, **fields) -> bool:
+    """End a held job without a result; what only its next attempt would need goes."""
+    moved = _held(job).update(finished_at=timezone.now(), **fields, **leases.FREE)
+    if moved:
+        registry.tidy(job)
+    return bool(moved)
 
 
 def stopped(job: Job) -> bool:
     """End a job whose child stopped at the user's wish."""
-    return bool(
-        _held(job).update(status=Status.CANCELLED, finished_at=timezone.now(), **leases.FREE)
-    )
+    return _end(job, status=Status.CANCELLED)
 
 
 def release(job: Job) -> bool:
     """Put a job back in line because its worker goes home; it keeps its place."""
-    return bool(_held(job).update(status=Status.QUEUED, **leases.FREE))
+    wanted = _held(job).filter(cancel_requested=False)
+    return bool(wanted.update(status=Status.QUEUED, **leases.FREE)) or stopped(job)
 
 
 def crashed(job: Job, cause: dict) -> bool:
@@ -372,6 +402,8 @@ def _put_back(held: QuerySet[Job], job: Job, cause: dict) -> bool:
         )
         if fields["status"] == Status.QUEUED:
             tasks.ring("train", job.pk)
+    if fields["status"] != Status.QUEUED:
+        registry.tidy(job)
     return True
 
 

@@ -1,5 +1,5 @@
 """Rows of data, jobs and models: facts and read-only derivations. The verbs live in jobs.py,
-datasets/store.py and registry.py; examples themselves live in files, never here."""
+datasets/versions.py and registry.py; examples themselves live in files, never here."""
 
 import secrets
 
@@ -58,6 +58,7 @@ class DatasetVersion(Leased):
     class Source(models.TextChoices):
         UPLOAD = "upload", _("파일")
         URL = "url", _("URL")
+        SAMPLE = "sample", _("기본 제공 예제")
 
     id = id_field()
     dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="versions")
@@ -140,6 +141,8 @@ class Job(Leased):
     base = models.CharField(max_length=100, blank=True)
     knobs = models.JSONField(default=dict, blank=True)
     """What the user chose, knob by knob; a missing one is "auto"."""
+    overflow = models.CharField(max_length=4, default="cut")
+    """What happens to examples longer than max_length: cut, drop or fail (recipe.OVERFLOWS)."""
     resolved = models.JSONField(default=dict, blank=True)
     """The numbers that the run uses, frozen at 조정 시작."""
     version = models.ForeignKey(

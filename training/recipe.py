@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 AUTO = "auto"
 LORA, FULL = "lora", "full"
+LEARNING_RATES = {LORA: 2e-4, FULL: 2e-5}
+SEED = 42
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,15 @@ METHODS = {
         _("메모리를 몇 배 더 쓰고, 결과 파일이 모델 전체만큼 큽니다."),
     ),
 }
+
+
+CUT, DROP, FAIL = "cut", "drop", "fail"
+OVERFLOWS = {
+    CUT: _("한계까지 자르기"),
+    DROP: _("한계보다 긴 예제 빼기"),
+    FAIL: _("한계보다 긴 예제가 있으면 시작하지 않기"),
+}
+"""What happens to examples longer than max_length."""
 
 
 @dataclass(frozen=True)
@@ -221,13 +232,13 @@ def resolve(method: str, knobs: Mapping, *, examples: int, context_length: int) 
     automatic = {
         "epochs": lambda: automatic_epochs(examples),
         "batch_size": lambda: 8,
-        "learning_rate": lambda: 2e-4 if method == LORA else 2e-5,
+        "learning_rate": lambda: LEARNING_RATES[method],
         "max_length": lambda: min(context_length, 2048),
         "lora_rank": lambda: 16,
         "lora_alpha": lambda: 2 * values["lora_rank"],
         "warmup_ratio": lambda: 0.1,
         "validation_share": lambda: min(0.1, 500 / max(examples, 1)),
-        "seed": lambda: 42,
+        "seed": lambda: SEED,
     }
     for knob in knobs_of(method):
         if knob.key not in values:
@@ -246,8 +257,8 @@ def automatic_epochs(examples: int) -> int:
 
 
 def validation_count(examples: int, share: float) -> int:
-    """How many examples are held back: none of fewer than 10, never more than half."""
-    return 0 if examples < 10 or share <= 0 else max(1, math.floor(examples * share))
+    """How many examples are held back: none of fewer than 10, never more than half or 2,000."""
+    return 0 if examples < 10 or share <= 0 else min(2000, max(1, math.floor(examples * share)))
 
 
 def steps(resolved: Mapping, examples: int) -> int:

@@ -60,6 +60,7 @@ def prepare(job: Job) -> Path:
         "validation_examples": recipe.validation_count(
             job.version.example_count, job.resolved["validation_share"]
         ),
+        "overflow": job.overflow,
         "checkpoint_seconds": settings.CHECKPOINT_SECONDS,
         "data_fingerprint": job.version.fingerprint,
     }

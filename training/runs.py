@@ -33,9 +33,19 @@ def count(pk: str) -> None:
 def train(pk: str) -> None:
     """Run the job that waits longest (the bell's `pk` says only that one waits)."""
     with device_alone() as is_mine:
-        job = jobs.claim_next() if is_mine else None
-        if job:
-            _train(job)
+        if is_mine and jobs.in_line().exists():
+            _make_room()
+            if job := jobs.claim_next():
+                _train(job)
+
+
+def _make_room() -> None:
+    """Let the others give back what they can spare; before the claim, since it may take a while."""
+    for hook in tasks.BEFORE_HEAVY:
+        try:
+            hook()
+        except Exception:  # whatever it is, the training matters more
+            logger.exception("a hook before heavy work failed")
 
 
 @contextmanager
@@ -53,8 +63,6 @@ def device_alone() -> Iterator[bool]:
 
 
 def _train(job: Job) -> None:
-    for hook in tasks.BEFORE_HEAVY:
-        hook()
     try:
         run = registry.prepare(job)
     except UserError as error:
@@ -80,11 +88,10 @@ def settle(job: Job, outcome: Outcome) -> None:
         _finish(job)
     elif outcome.is_users_error:
         jobs.fail(job, outcome.error)
-    elif outcome.is_stopped and not _wants_cancel(job):
-        jobs.release(job)
     elif _wants_cancel(job):
-        if jobs.stopped(job):
-            registry.tidy(job)
+        jobs.stopped(job)
+    elif outcome.is_stopped or outcome.sent_home:
+        jobs.release(job)
     else:
         jobs.crashed(job, _cause(outcome))
 

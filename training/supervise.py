@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
-from django.db import Error as DatabaseError
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from training import tasks
 from training.leases import Order
@@ -29,13 +28,18 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.1
 GRACE_SECONDS = 15
 EXIT_USER_ERROR, EXIT_STOPPED = 2, 75
-PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_PRELOAD", "CUDA_VISIBLE_DEVICES")
+PASSED = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF",
+)  # fmt: skip
 
 
 @dataclass
 class Outcome:
     exit_code: int = 0
     fenced: bool = False
+    sent_home: bool = False
+    """Whether the child was asked to stop because its worker goes home."""
     error: dict | None = None
     """What the child said was wrong ({"code", "params"}), for EXIT_USER_ERROR."""
     results: dict[str, dict] = field(default_factory=dict)
@@ -101,19 +105,22 @@ def _watch(process: subprocess.Popen, line: Lifeline, beat: Callable) -> Outcome
     reader.start()
     pending: list[dict] = []
     next_beat = asked_at = 0.0
+    is_behind = False  # the database did not take the last beat
     while True:
         ended = process.poll() is not None and not reader.is_alive()
         _collect(said, pending, outcome)
         line.beat()
-        if ended or time.monotonic() >= next_beat:
+        if time.monotonic() >= next_beat or (ended and not is_behind):
             next_beat = time.monotonic() + settings.BEAT_SECONDS
             order = _beat(beat, pending)
+            is_behind = order is None
             if order is Order.FENCED:
                 outcome.fenced = True
                 return outcome
             if order is not None:
                 pending = []
             if (order is Order.STOP or tasks.stopping.is_set()) and not asked_at:
+                outcome.sent_home = tasks.stopping.is_set()
                 end_group(process, signal.SIGTERM)
                 asked_at = time.monotonic()
         if asked_at and time.monotonic() - asked_at > GRACE_SECONDS:
@@ -128,8 +135,8 @@ def _beat(beat: Callable, events: list[dict]) -> Order | None:
     """Return the order, or None while the database is away."""
     try:
         return beat(events)
-    except DatabaseError:
-        logger.exception("the database did not take a beat")
+    except (InterfaceError, OperationalError) as error:
+        logger.warning("the database did not take a beat: %s", error)
         close_old_connections()
         return None
 
@@ -150,5 +157,4 @@ def _collect(said: queue.SimpleQueue, pending: list[dict], outcome: Outcome) -> 
         outcome.results[event["kind"]] = event
         if event["kind"] == "error":
             outcome.error = {"code": event["code"], "params": event.get("params", {})}
-        else:
-            pending.append(event)
+        pending.append(event)

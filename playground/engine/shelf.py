@@ -163,9 +163,9 @@ class Shelf:
         return self.sweep()
 
     def release(self) -> tuple[list[str], "Future[None]"]:
-        """Unload every model that nobody is talking to."""
+        """Unload every loaded model that nobody is talking to."""
         with self._lock:
-            idle = [e.name for e in self.entries.values() if not e.streams]
+            idle = [e.name for e in self.entries.values() if e.weights and not e.streams]
             for name in idle:
                 self._drop(name)
         return idle, self.sweep()
@@ -190,7 +190,7 @@ class Shelf:
             if entry is None:
                 raise UserError("model_not_loaded", model=name)
             if entry.error:
-                raise entry.error
+                raise UserError(entry.error.code, **entry.error.params)
             if entry.weights is None:
                 raise UserError("model_loading", model=name)
             entry.streams += 1

@@ -13,7 +13,7 @@ from training.errors import UserError
 MAX_TOKENS = 4096
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_PROMPT = 1_000_000
-NAME = re.compile(r"(base|tuned):[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
+NAME = re.compile(r"(base|tuned):[^\x00-\x1f/]{1,200}")
 
 
 class BadRequest(Exception):
@@ -150,6 +150,6 @@ def chunk(model: str, text: str, finish_reason: str | None, usage: dict) -> dict
 
 def frame(value: dict | str, event: str | None = None) -> bytes:
     """Return one server-sent event."""
-    data = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    data = value if isinstance(value, str) else json.dumps(value)  # ASCII: some line breaks of Unicode would cut it
     head = f"event: {event}\n" if event else ""
     return f"{head}data: {data}\n\n".encode()

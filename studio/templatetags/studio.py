@@ -159,6 +159,13 @@ def duration(seconds: object) -> str:
 
 
 @register.filter
+def about(seconds: object) -> str:
+    """Return a forecast's time, no finer than it can be: whole minutes from one minute on."""
+    value = int(seconds or 0)
+    return duration(value if value < 60 else round(value / 60) * 60)
+
+
+@register.filter
 def moment(value: datetime | None) -> SafeString | str:
     """Write a time the way people here do: 오늘 오후 2:05, 11월 3일 오전 9:10, 2025년 1월 2일."""
     if not value:
@@ -220,14 +227,13 @@ def log_line(event: JobEvent) -> str:
             validation=thousands(data.get("validation_examples")),
             steps=thousands(data.get("total_steps")),
         )
-    if event.kind == "crash":
+    if event.kind in ("crash", "error"):
         words = sentence(data)
-        return _("학습이 중단되었습니다. {what}").format(what=words.what if words else "")
+        return _("학습이 멈췄습니다. {what}").format(what=words.what if words else "")
     sentences = {
         "resumed": _("{step}번째 스텝부터 이어서 학습합니다."),
         "checkpoint": _("{step}번째 스텝까지 저장했습니다."),
         "done": _("학습을 마쳤습니다."),
-        "error": _("학습을 멈추었습니다."),
     }
     return sentences.get(event.kind, event.kind).format(step=thousands(event.step))
 
@@ -236,3 +242,9 @@ def log_line(event: JobEvent) -> str:
 def base_name(slug: str) -> str:
     """Return a base model's name; of one that is gone, its slug."""
     return next((base.name for base in bases.catalogue() if base.slug == slug), slug)
+
+
+@register.filter
+def enquiry(prompt: str) -> str:
+    """Return the last line of a sample's prompt without its heading."""
+    return prompt.rpartition("민원: ")[2]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from studio.views import lines
-from training import bases, jobs, recipe
+from training import bases, forecast, jobs, recipe
 from training.bases import Base
 from training.errors import UserError
 from training.models import DatasetVersion, Job, TokenCount
@@ -52,7 +52,7 @@ class Summary:
 
     @cached_property
     def steps(self) -> int:
-        return recipe.steps(self.numbers, self.version.example_count) if self.has_data else 0
+        return recipe.steps(self.numbers, jobs.usable_examples(self.job)) if self.has_data else 0
 
     @cached_property
     def count(self) -> TokenCount | None:
@@ -60,11 +60,20 @@ class Summary:
 
     @property
     def is_counting(self) -> bool:
+        """Whether the summary will say more in a moment: tokens, or this machine's speed."""
+        if self.count and self.count.status == "ready":
+            return self.forecast is None
         return bool(self.count and self.count.status in ("waiting", "counting"))
 
     @property
     def tokens(self) -> dict:
         return self.count.result if self.count and self.count.status == "ready" else {}
+
+    @cached_property
+    def forecast(self) -> forecast.Forecast | None:
+        if not self.tokens or not self.base:
+            return None
+        return forecast.forecast(self.base, self.job.method, self.numbers, self.tokens)
 
     @cached_property
     def blockers(self) -> list[UserError]:

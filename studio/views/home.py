@@ -6,7 +6,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from studio.views import lines
-from training import bases
+from training import bases, samples
 from training.models import Job, TunedModel
 
 Status = Job.Status
@@ -25,8 +25,26 @@ def home(request: HttpRequest) -> HttpResponse:
     if not found:
         builtin = [base for base in bases.catalogue() if base.is_builtin]
         context |= {"builtin": builtin[0] if builtin else None, "minimum": settings.MIN_EXAMPLES}
+        context |= try_out() if builtin else {}
         return render(request, "home_newcomer.html", context)
     return render(request, "home.html", context)
+
+
+@require_GET
+def live(request: HttpRequest) -> HttpResponse:
+    """What runs and waits, for the page's own polling."""
+    found = [job for job in lines.jobs_of(request.user)[:50] if job.is_live]
+    return render(request, "_live_jobs.html", {"live": in_order(found)})
+
+
+def try_out() -> dict:
+    """Return what «예제로 해보기» and the try on the base model before it show."""
+    question = samples.held_out(1)[0]["prompt"]
+    return {
+        "sample_seconds": samples.seconds(),
+        "question": question,
+        "question_with_examples": samples.with_examples(question),
+    }
 
 
 def in_order(live: list[Job]) -> list[Job]:

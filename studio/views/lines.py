@@ -51,6 +51,8 @@ def settings_of(job: Job, numbers: dict) -> list[Setting]:
             unit = str(knob.unit)
             value = f"{plain(numbers[knob.key])}{unit}"
             found.append(Setting(str(knob.label), value, knob.key not in job.knobs))
+    if numbers and job.overflow != recipe.CUT:
+        found.append(Setting(_("긴 예제"), str(recipe.OVERFLOWS[job.overflow]), False))
     return found
 
 
@@ -91,7 +93,7 @@ def running(job: Job) -> str:
     phase = job.progress.get("phase", "")
     if not job.step:
         return {
-            "encoding": _("예제를 토큰으로 바꾸고 있습니다."),
+            "reading": _("예제를 토큰으로 바꾸고 있습니다."),
         }.get(phase, _("기본 모델과 학습 데이터를 준비하고 있습니다."))
     if phase == "saving":
         return _("학습한 모델을 저장하고 있습니다.")

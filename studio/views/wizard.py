@@ -21,7 +21,7 @@ from studio.forms import library as own_library
 from studio.middleware import wants_json
 from studio.views.datasets import numbered
 from studio.views.drafts import Step, Summary
-from training import bases, jobs, recipe
+from training import bases, jobs, recipe, samples
 from training.datasets import versions
 from training.errors import UserError
 from training.models import DatasetVersion, Job
@@ -42,7 +42,12 @@ def draft_view(view: Callable) -> Callable:
     def found(request: HttpRequest, pk: str) -> HttpResponse:
         own = Job.objects.filter(owner=request.user).select_related("version__dataset")
         job = get_object_or_404(own, pk=pk)
-        return view(request, job) if job.status == Job.Status.DRAFT else redirect("model", job.pk)
+        if job.status == Job.Status.DRAFT:
+            return view(request, job)
+        if request.htmx:  # a fragment's place must not be filled with a whole page
+            onward = reverse("model", args=[job.pk])
+            return HttpResponse(status=204, headers={"HX-Redirect": onward})
+        return redirect("model", job.pk)
 
     return found
 
@@ -63,6 +68,12 @@ def train(request: HttpRequest) -> HttpResponse:
 @require_POST
 def new(request: HttpRequest) -> HttpResponse:
     return redirect("wizard-method", jobs.create_draft(request.user).pk)
+
+
+@require_POST
+def sample(request: HttpRequest) -> HttpResponse:
+    """예제로 해보기: straight to a job that learns the built-in sample."""
+    return redirect("model", samples.start(request.user).pk)
 
 
 @require_form
@@ -108,6 +119,8 @@ def saved(request: HttpRequest, job: Job, onward: str) -> HttpResponse:
 @draft_view
 def data(request: HttpRequest, job: Job) -> HttpResponse:
     """Step 3: 학습 데이터 설정."""
+    if job.version:
+        versions.count_again(job.version)
     return show_data(request, job)
 
 

@@ -120,7 +120,8 @@ async def test_closing_the_stream_stops_the_generation(engine, settings, roomy_b
 
 async def test_the_second_stream_waits_in_line(engine, settings, roomy_base):
     settings.MODELS = roomy_base.parent
-    first = client.stream("base:roomy", QUESTION, Parameters(max_tokens=4096))
+    endless = Parameters(temperature=0, max_tokens=4096)
+    first = client.stream("base:roomy", QUESTION, endless)
     async with contextlib.aclosing(first):
         async for event in first:
             if isinstance(event, Delta):

@@ -102,7 +102,7 @@ def test_the_log_is_in_words_and_newest_last(signed_in, running):
     ):  # fmt: skip
         JobEvent.objects.create(job=running, attempt=1, kind=kind, step=step, data=data)
     page = signed_in.get(f"/models/{running.pk}/log/").text
-    lines = ("270개", "50번째 스텝까지 저장", "중단되었습니다", "50번째 스텝부터 이어서")
+    lines = ("270개", "50번째 스텝까지 저장", "학습이 멈췄습니다", "50번째 스텝부터 이어서")
     places = [page.index(line) for line in lines]
     assert places == sorted(places)
 

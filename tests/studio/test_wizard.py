@@ -171,12 +171,35 @@ def test_step_three_shows_examples_problems_and_why_it_waits(signed_in, ready):
     assert 'id="start-reasons"' in page
 
 
-def test_once_counted_the_summary_says_what_will_be_cut_and_opens_the_start(signed_in, ready):
+def test_once_counted_the_summary_says_what_will_be_cut_and_opens_the_start(signed_in, ready, settings):
     counted(ready, cut=3, lost=1)
+    (settings.DATA / "speed.json").write_text('{"gigaflops": 900}')
     page = signed_in.get(at(ready, "summary"), headers=HTMX).text
+    assert "예상 시간" in page and "이 컴퓨터의 속도 기준" in page
     assert "예제 3개가" in page and "1개는 답변이 남지 않아" in page
     assert 'id="start"' in page and "disabled" not in page
     assert "every 1s" not in page
+
+
+@pytest.mark.parametrize(
+    ("overflow", "said"), [("drop", "길어서 학습에서 뺍니다"), ("fail", "시작하지 않습니다")]
+)
+def test_the_summary_says_what_becomes_of_long_examples(signed_in, ready, overflow, said):
+    form = {"name": "하나", "base": ready.base, "mode": "manual", "overflow": overflow}
+    signed_in.post(at(ready, "model"), form)
+    assert f'value="{overflow}" selected' in signed_in.get(at(ready, "model")).text
+    signed_in.get(at(ready, "summary"), headers=HTMX)
+    counted(ready, cut=3, lost=1)
+    page = signed_in.get(at(ready, "summary"), headers=HTMX).text
+    assert said in page and "뒤를 자릅니다" not in page
+
+
+def test_the_recommended_settings_cut_long_examples(signed_in, ready):
+    Job.objects.update(overflow="drop")
+    form = {"name": "하나", "base": ready.base, "mode": "recommended", "overflow": "drop"}
+    signed_in.post(at(ready, "model"), form)
+    ready.refresh_from_db()
+    assert ready.overflow == "cut"
 
 
 def test_start_puts_the_job_in_line_and_shows_it(signed_in, ready):

@@ -99,6 +99,29 @@ def test_examples_that_cutting_leaves_without_an_answer_do_not_count(draft, vers
     assert error.params["count"] == 199
 
 
+def test_examples_that_are_to_be_dropped_do_not_count(draft):
+    TokenCount.objects.update(result=COUNTED | {"cut": 41, "longest": 900})
+    assert not jobs.blockers(draft)
+    jobs.edit(draft, overflow="drop")
+    (error,) = jobs.blockers(draft)
+    assert (error.code, error.params["count"]) == ("too_few_examples", 199)
+
+
+def test_one_example_that_is_too_long_stops_the_job_where_it_is_to_fail(draft):
+    jobs.edit(draft, overflow="fail")
+    assert not jobs.blockers(draft)
+    TokenCount.objects.update(result=COUNTED | {"cut": 1, "longest": 900})
+    (error,) = jobs.blockers(draft)
+    assert error.code == "examples_too_long"
+    assert error.params == {"count": 1, "longest": 900, "limit": 512}
+
+
+def test_the_same_settings_again_keep_what_happens_to_long_examples(queued):
+    Job.objects.update(overflow="drop")
+    queued.refresh_from_db()
+    assert jobs.retry(queued).overflow == "drop"
+
+
 def test_the_start_waits_until_the_tokens_are_counted(draft, rung):
     TokenCount.objects.all().delete()
     assert [error.code for error in jobs.blockers(draft)] == ["tokens_being_counted"]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import making
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from training import gate
-from training.chat import Example, Message, Renderer
+from training.chat import IGNORED, Encoded, Example, Message, Renderer
 from training.datasets import segments
 from training.lm import trainable as lm
 from training.trainer import batch, checkpoint
@@ -110,8 +111,55 @@ def test_full_fine_tuning_gives_a_plain_transformers_folder(run_folder, tiny_bas
     assert losses[-1] < losses[0]
 
 
+FAMILIES = {
+    "llama": {},
+    "mistral": {"sliding_window": 8},
+    "qwen2": {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
+    "qwen3": {"head_dim": 8},
+    "gemma3_text": {"head_dim": 8, "sliding_window": 8, "query_pre_attn_scalar": 8},
+}
+
+
+@pytest.mark.parametrize("family", sorted(lm.PACKABLE))
+def test_packing_changes_nothing_for_each_family_that_is_packed(family, tmp_path, monkeypatch):
+    """Loss and gradients beside transformers' own eager attention, example by example."""
+    import shutil
+
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    monkeypatch.setattr(lm, "best_dtype", lambda: torch.float32)
+    sizes = {
+        "vocab_size": 384, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
+    }  # fmt: skip
+    torch.manual_seed(3)
+    config = AutoConfig.for_model(family, **sizes, **FAMILIES[family])
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    generator = torch.Generator().manual_seed(5)
+    rows = [torch.randint(3, 380, (n,), generator=generator).tolist() for n in (5, 40, 17)]
+    corpus = _corpus([Encoded(row, [IGNORED] * 2 + row[2:]) for row in rows])
+    trainable = lm.prepare(tmp_path, lm.FULL, rank=4, alpha=8, seed=0)
+    (pack,) = batch.packs(corpus, range(3))
+    loss = trainable.loss_sum(pack)
+    loss.backward()
+    reference = AutoModelForCausalLM.from_pretrained(
+        tmp_path, dtype=torch.float32, attn_implementation="eager"
+    )
+    expected = sum(
+        reference(input_ids=torch.tensor([row]), labels=torch.tensor([[IGNORED] * 2 + row[2:]])).loss
+        * (len(row) - 2)
+        for row in rows
+    )
+    expected.backward()
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-3)
+    for (name, one), other in zip(trainable.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-4, msg=name)
+    shutil.rmtree(tmp_path)
+
+
 def test_packing_gives_the_same_loss_and_gradients_as_one_by_one(tiny_base, monkeypatch):
-    monkeypatch.setattr(lm, "has_bf16", lambda: False)
+    monkeypatch.setattr(lm, "best_dtype", lambda: torch.float32)
     renderer = Renderer(tiny_base)
     texts = ["오늘 날씨", "hello world " * 30, "서울", "부산 질문 답변"]
     encoded = renderer.encode_many(
@@ -136,7 +184,7 @@ def test_packing_gives_the_same_loss_and_gradients_as_one_by_one(tiny_base, monk
 def test_the_loss_is_that_of_transformers_on_each_example_alone(tiny_base, monkeypatch):
     from transformers import AutoModelForCausalLM
 
-    monkeypatch.setattr(lm, "has_bf16", lambda: False)
+    monkeypatch.setattr(lm, "best_dtype", lambda: torch.float32)
     renderer = Renderer(tiny_base)
     encoded = renderer.encode_many(
         [
@@ -222,6 +270,24 @@ def test_examples_longer_than_the_limit_are_cut_and_those_without_answer_left_ou
     assert start["train_examples"] + start["validation_examples"] == 36
 
 
+def test_examples_longer_than_the_limit_are_left_out_where_they_are_to_be_dropped(run_folder):
+    run = run_folder(count=40, long_every=10, max_length=64, epochs=1, overflow="drop")
+    code, events = train(run)
+    (start,) = of_kind(events, "start")
+    assert code == 0
+    assert (start["cut"], start["lost"]) == (0, 4)
+    assert start["train_examples"] + start["validation_examples"] == 36
+
+
+def test_an_example_longer_than_the_limit_fails_the_run_where_it_is_to_fail(run_folder):
+    run = run_folder(count=40, long_every=10, max_length=64, epochs=1, overflow="fail")
+    code, events = train(run)
+    assert code == 2 and not of_kind(events, "start")
+    assert events[-1] == {
+        "kind": "error", "code": "example_too_long", "params": {"max_length": 64}
+    }  # fmt: skip
+
+
 def test_nothing_left_to_train_is_the_users_error_with_its_cause(run_folder):
     code, events = train(run_folder(count=12, max_length=16, epochs=1, long_every=1))
     assert code == 2
@@ -284,5 +350,6 @@ def test_a_run_with_the_same_seed_sees_the_same_examples():
     assert first.total_steps == 6
     steps = [first.step(n).tolist() for n in range(6)]
     assert steps == [again.step(n).tolist() for n in range(6)]
-    assert sorted(sum(steps[:3], [])) == list(range(20)) == sorted(sum(steps[3:], []))
+    first_epoch, second_epoch = sorted(chain(*steps[:3])), sorted(chain(*steps[3:]))
+    assert first_epoch == list(range(20)) == second_epoch
     assert steps[:3] != steps[3:]

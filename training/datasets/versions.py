@@ -6,6 +6,7 @@ is done by a child process in the light lane (child.py, count.py), never in the 
 
 import json
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from training.supervise import Outcome, supervise
 
 RAW = "raw"
 MAX_ATTEMPTS = 3
+ABANDONED_SECONDS = 24 * 3600
 
 
 def folder(version: DatasetVersion) -> Path:
@@ -35,10 +37,13 @@ def incoming() -> Path:
 
 
 # --- by the user ------------------------------------------------------------------------------
-def from_upload(owner, file_name: str, temporary_path: Path) -> DatasetVersion:
+def from_upload(
+    owner, file_name: str, temporary_path: Path, source: str = DatasetVersion.Source.UPLOAD
+) -> DatasetVersion:
     """Take an uploaded file over (it is moved) and queue its reading."""
     size = Path(temporary_path).stat().st_size
-    version = _create(owner, file_name=Path(file_name).name[:255], size_bytes=size)
+    name = Path(file_name).name[:255]
+    version = _create(owner, source=source, file_name=name, size_bytes=size)
     shutil.move(temporary_path, folder(version) / RAW)
     (folder(version) / RAW).chmod(0o600)
     return _order_reading(version)
@@ -64,7 +69,7 @@ def _create(owner, **facts) -> DatasetVersion:
 
 def _order_reading(version: DatasetVersion) -> DatasetVersion:
     order = {
-        "source": version.source,
+        "source": "url" if version.url else "upload",
         "raw": RAW,
         "url": version.url,
         "file_name": version.file_name,
@@ -103,6 +108,27 @@ def token_count(version: DatasetVersion, base: str, max_length: int) -> TokenCou
     if is_new:
         tasks.ring("count", count.pk)
     return count
+
+
+def count_again(version: DatasetVersion) -> None:
+    """Order the counts of a version anew that failed; what was in the way may be mended."""
+    for count in version.token_counts.filter(status=TokenCount.Status.FAILED):
+        moved = TokenCount.objects.filter(pk=count.pk, status=TokenCount.Status.FAILED).update(
+            status=TokenCount.Status.WAITING, attempt=0, error=None, **leases.FREE
+        )
+        if moved:
+            tasks.ring("count", count.pk)
+
+
+def sweep() -> None:
+    """Remove what an upload or a deletion left behind when its process was killed."""
+    for path in incoming().iterdir():
+        if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    known = set(DatasetVersion.objects.values_list("pk", flat=True))
+    for path in (settings.DATA / "datasets").glob("*"):
+        if path.name not in known and time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 # --- what a page shows ------------------------------------------------------------------------
@@ -157,7 +183,10 @@ class _Desk:
         if row.attempt >= MAX_ATTEMPTS and not tasks.stopping.is_set():
             lost = UserError("reading_crashed").as_dict()
             return held.update(status=self.failed, error=lost, **leases.FREE)
-        return held.update(status=self.waiting, **leases.FREE)
+        moved = held.update(status=self.waiting, **leases.FREE)
+        if moved and not tasks.stopping.is_set():
+            tasks.ring("read" if self.model is DatasetVersion else "count", row.pk)
+        return moved
 
     def reap(self) -> int:
         found = self.model.objects.filter(leases.expired(), status=self.busy)

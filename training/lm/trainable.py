@@ -10,9 +10,12 @@ from torch import nn
 from training import gate
 from training.errors import UserError
 from training.lm import attention
-from training.lm.load import device, has_bf16
+from training.lm.load import best_dtype, device, is_short_of_memory
 
 LORA, FULL = "lora", "full"
+PACKABLE = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma3_text"})
+"""Model types whose layers are all plain attention, each with a test that packing changes nothing.
+Others (convolutions or states that cross examples, soft-capped scores, sinks) go one by one."""
 
 
 class Trainable:
@@ -23,7 +26,7 @@ class Trainable:
         self.is_packable = is_packable
         """Whether several examples may go through in one row."""
         self.device = device()
-        self.uses_bf16 = has_bf16()
+        self.uses_bf16 = best_dtype() == torch.bfloat16
 
     def parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
@@ -63,9 +66,12 @@ def prepare(base: Path, method: str, *, rank: int, alpha: int, seed: int) -> Tra
     try:
         model = AutoModelForCausalLM.from_pretrained(base, use_safetensors=True, **options)
     except (ValueError, OSError, KeyError, RuntimeError) as error:
+        if is_short_of_memory(error):
+            raise MemoryError from error
         raise UserError("model_unreadable", folder=base.name, reason=str(error)[:300]) from error
-    is_packable = bool(getattr(model, "_supports_attention_backend", False))
-    model.set_attn_implementation(attention.PACKED if is_packable else "sdpa")
+    is_packable = model.config.model_type in PACKABLE
+    if is_packable:
+        model.set_attn_implementation(attention.PACKED)
     if method == LORA:
         model = add_lora(model, rank, alpha)
     else:
@@ -78,7 +84,7 @@ def add_lora(model: nn.Module, rank: int, alpha: int) -> nn.Module:
     """Freeze the base and put LoRA on every linear layer but the head (Hu et al. 2021)."""
     from peft import LoraConfig, get_peft_model
 
-    if has_bf16():
+    if best_dtype() == torch.bfloat16:
         _lighten(model)
     configuration = LoraConfig(
         r=rank,

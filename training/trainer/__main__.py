@@ -20,6 +20,7 @@ def main() -> int:
     import torch
 
     from training.errors import UserError
+    from training.lm.load import is_short_of_memory
     from training.trainer import order as orders
     from training.trainer.train import Run, Stopped
 
@@ -37,12 +38,12 @@ def main() -> int:
     except UserError as error:
         return refuse(error)
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+        if not is_short_of_memory(error):
             raise
         traceback.print_exc()
         return refuse(UserError("out_of_memory"))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        if not is_disk_full(error):
             raise
         traceback.print_exc()
         return refuse(UserError("disk_full"))
@@ -56,9 +57,10 @@ def refuse(error) -> int:
     return orders.EXIT_USER_ERROR
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text
+def is_disk_full(error: Exception) -> bool:
+    """safetensors tells it by text alone."""
+    is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    return is_full or f"os error {errno.ENOSPC}" in str(error)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import torch
 
 from training.chat import IGNORED, Renderer
 from training.datasets import segments
+from training.errors import UserError
 
 CHUNK = 1000
 TOKEN_BUDGET = 4096
@@ -25,7 +26,7 @@ class Corpus:
     labels: np.ndarray
     starts: np.ndarray
     lost: int = 0
-    """Examples left out because cutting left them no answer token."""
+    """Examples left out: cutting left them no answer token, or they were to be dropped."""
     cut: int = 0
 
     def __len__(self) -> int:
@@ -35,15 +36,24 @@ class Corpus:
         return int(self.starts[index + 1] - self.starts[index])
 
 
-def read(folder: Path, renderer: Renderer, max_length: int) -> Corpus:
-    """Tokenise every example of a data folder, cut at `max_length` tokens."""
+def read(folder: Path, renderer: Renderer, max_length: int, overflow: str = "cut") -> Corpus:
+    """Tokenise every example of a data folder; longer than `max_length` tokens is cut, or dropped.
+
+    Raises: UserError `example_too_long` where `overflow` is "fail".
+    """
     ids, labels, lengths = [], [], []
     lost = cut = 0
     examples = segments.iterate(folder)
     while chunk := list(islice(examples, CHUNK)):
         for encoded in renderer.encode_many(chunk):
-            cut += len(encoded.ids) > max_length
-            encoded = encoded.cut(max_length)
+            if len(encoded.ids) > max_length:
+                if overflow == "fail":
+                    raise UserError("example_too_long", max_length=max_length)
+                if overflow == "drop":
+                    lost += 1
+                    continue
+                cut += 1
+                encoded = encoded.cut(max_length)
             # the first label has nothing before it to be told from
             if not any(label != IGNORED for label in encoded.labels[1:]):
                 lost += 1

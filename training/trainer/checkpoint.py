@@ -51,7 +51,7 @@ def is_whole(folder: Path) -> bool:
 def save(
     folder: Path, step: int, parameters: dict[str, nn.Parameter], optimizer, facts: dict
 ) -> None:
-    """Write `folder/checkpoint-<step>` and keep the newest two.
+    """Write `folder/checkpoint-<step>` and keep the newest two of the run.
 
     `parameters` maps names to the trained parameters, in the optimiser's order.
     """
@@ -63,16 +63,24 @@ def save(
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value).contiguous()
     tensors["random.cpu"] = torch.get_rng_state()
-    save_file(tensors, part / "state.safetensors")
-    seal(part, folder / f"checkpoint-{step:08d}", facts | {"step": step})
-    for stale in sorted(folder.glob("checkpoint-*"))[:-KEPT]:
+    try:
+        save_file(tensors, part / "state.safetensors")
+        seal(part, folder / f"checkpoint-{step:08d}", facts | {"step": step})
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    for stale in _all(folder.parent)[KEPT:]:
         shutil.rmtree(stale, ignore_errors=True)
+
+
+def _all(run: Path) -> list[Path]:
+    """Return the checkpoints of all attempts, those with the most steps first."""
+    return sorted(run.glob("attempt-*/checkpoint-*"), key=lambda path: path.name, reverse=True)
 
 
 def latest(run: Path) -> Path | None:
     """Return the whole checkpoint with the most steps of all attempts of a run."""
-    found = sorted(run.glob("attempt-*/checkpoint-*"), key=lambda path: path.name, reverse=True)
-    return next((folder for folder in found if is_whole(folder)), None)
+    return next((folder for folder in _all(run) if is_whole(folder)), None)
 
 
 def load(folder: Path, parameters: dict[str, nn.Parameter], optimizer) -> dict:
@@ -82,9 +90,7 @@ def load(folder: Path, parameters: dict[str, nn.Parameter], optimizer) -> dict:
         for name, parameter in parameters.items():
             parameter.copy_(tensors[f"weights.{name}"])
             optimizer.state[parameter] = {
-                key: tensors[f"optimizer.{key}.{name}"].to(
-                    parameter.device if key != "step" else "cpu"
-                )
+                key: tensors[f"optimizer.{key}.{name}"].to(parameter.device)
                 for key in ("step", "exp_avg", "exp_avg_sq")
                 if f"optimizer.{key}.{name}" in tensors
             }

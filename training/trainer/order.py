@@ -22,12 +22,14 @@ class Order:
     """Examples an optimiser step, whatever the micro-batches are."""
     learning_rate: float
     max_length: int
-    """Tokens of one example; longer ones are cut."""
+    """Tokens of one example; `overflow` says what happens to longer ones."""
     warmup_ratio: float
     validation_examples: int
     seed: int
     lora_rank: int = 16
     lora_alpha: int = 32
+    overflow: str = "cut"
+    """cut at max_length, drop the example, or fail the run."""
     checkpoint_seconds: float = 60
     """0 writes a checkpoint after every step."""
 
@@ -44,6 +46,7 @@ class Order:
             method=content["method"],
             validation_examples=content["validation_examples"],
             checkpoint_seconds=content["checkpoint_seconds"],
+            overflow=content.get("overflow", "cut"),
             **known,
         )
 
@@ -59,5 +62,5 @@ class Order:
 
 def say(kind: str, **data: object) -> None:
     """Print one event."""
-    sys.stdout.write(json.dumps({"kind": kind, **data}, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps({"kind": kind, **data}, ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()

@@ -40,7 +40,8 @@ def _save_adapter(trainable: Trainable, order: Order, part: Path) -> None:
 
 def _save_model(trainable: Trainable, order: Order, part: Path) -> None:
     """Save in the type that the base was stored in."""
-    stored = str(read_json(order.base / "config.json").get("dtype") or "float32")
+    config = read_json(order.base / "config.json")
+    stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     kind = getattr(torch, stored.removeprefix("torch."), torch.float32)
     trainable.model.to(kind).save_pretrained(part)
     config = read_json(part / "config.json")

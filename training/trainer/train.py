@@ -14,8 +14,10 @@ from training.trainer import batch, checkpoint, result
 from training.trainer.order import Order, say
 
 GRADIENT_NORM = 1.0
-METRIC_SECONDS = 0.25
-"""At most four points of the chart a second."""
+CHART_POINTS = 2000
+"""Points of the chart that are stored of a whole run, at most about twice as many."""
+PROGRESS_SECONDS = 0.5
+"""Between points only the latest figures are told."""
 CHECKPOINT_SHARE = 20
 """A checkpoint is written at most every 20 times as long as the last one took."""
 
@@ -39,28 +41,38 @@ class Run:
     def _stop(self, number: int, frame: object) -> None:
         self.is_stopping = True
 
+    def _stop_if_asked(self) -> None:
+        if self.is_stopping:
+            raise Stopped
+
     # --- before ---------------------------------------------------------------------------------
     def prepare(self) -> None:
         """Read the data, load the model, and go on from the last checkpoint if there is one."""
         order = self.order
+        self._stop_if_asked()
         say("progress", phase="reading")
         self.renderer = Renderer(order.base)
-        self.corpus = batch.read(order.examples, self.renderer, order.max_length)
+        self.corpus = batch.read(
+            order.examples, self.renderer, order.max_length, order.overflow
+        )
         train, self.validation = batch.split(
             len(self.corpus), order.validation_examples, order.seed
         )
         if not len(train):
             raise UserError("no_example_left", max_length=order.max_length)
         self.plan = batch.Plan(train, order.epochs, order.batch_size, order.seed)
+        self._stop_if_asked()
         say("progress", phase="loading", total_steps=self.plan.total_steps)
         self.trainable = lm.prepare(
             order.base, order.method, rank=order.lora_rank, alpha=order.lora_alpha, seed=order.seed
         )
         self.budget = batch.TOKEN_BUDGET if self.trainable.is_packable else 1
+        self.validation_packs = list(batch.packs(self.corpus, self.validation, self.budget))
         self.parameters = dict(self.trainable.parameters())
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=order.learning_rate, weight_decay=0.0, fused=True
         )
+        self._stop_if_asked()
         self._resume()
         self._say_start(train)
 
@@ -97,6 +109,7 @@ class Run:
         Raises: Stopped when asked to end, UserError `loss_not_a_number`.
         """
         every = max(1, math.ceil(self.plan.steps_per_epoch / 2))
+        point_every = max(1, self.plan.total_steps // CHART_POINTS)
         saved_at, save_cost, said_at = time.monotonic(), 0.0, 0.0
         if self.step == 0:
             self.validate()
@@ -108,9 +121,11 @@ class Run:
             self.tokens += tokens
             is_last = self.step == self.plan.total_steps
             self._remember_speed(tokens, seconds)
-            if is_last or time.monotonic() - said_at >= METRIC_SECONDS:
+            if is_last or self.step % point_every == 0:
+                self._say_metrics("metrics", loss, norm)
+            elif time.monotonic() - said_at >= PROGRESS_SECONDS:
                 said_at = time.monotonic()
-                self._say_metrics(loss, norm)
+                self._say_metrics("progress", loss, norm)
             if is_last or self.step % every == 0:
                 self.validate()
             pause = max(self.order.checkpoint_seconds, CHECKPOINT_SHARE * save_cost)
@@ -157,12 +172,14 @@ class Run:
         labels = batch.label_count(self.corpus, self.validation)
         self.trainable.model.eval()
         with torch.inference_mode():
-            loss = sum(
-                float(self.trainable.loss_sum(pack))
-                for pack in batch.packs(self.corpus, self.validation, self.budget)
-            )
+            loss = 0.0
+            for pack in self.validation_packs:
+                self._stop_if_asked()
+                loss += float(self.trainable.loss_sum(pack))
         self.trainable.model.train()
         value = loss / labels
+        if not math.isfinite(value):
+            raise UserError("loss_not_a_number", step=self.step)
         self.history["validation_loss"] = value
         self.history.setdefault("first_validation_loss", value)
         say("validation", step=self.step, epoch=self._epoch(), validation_loss=value)
@@ -178,13 +195,13 @@ class Run:
     def _epoch(self) -> float:
         return round(self.step / self.plan.steps_per_epoch, 3)
 
-    def _say_metrics(self, loss: float, norm: float) -> None:
+    def _say_metrics(self, kind: str, loss: float, norm: float) -> None:
         self.history["loss"] = loss
         speed = self.history.get("tokens_per_second")
         steps_left = self.plan.total_steps - self.step
         tokens_left = self.epoch_tokens * steps_left / self.plan.steps_per_epoch
         say(
-            "metrics",
+            kind,
             phase="training",
             step=self.step,
             epoch=self._epoch(),

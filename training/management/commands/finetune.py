@@ -67,7 +67,7 @@ class Command(BaseCommand):
         user = found.first()
         if user is None and name:
             sys.exit(f"dadeum: 사용자가 없습니다: {name}")
-        return user or get_user_model().objects.create_user("local")
+        return user or get_user_model().objects.get_or_create(username="local")[0]
 
     def follow(self, job: Job) -> None:
         """Run the job here, or watch the worker that took it, to its end."""

@@ -1,0 +1,106 @@
+"""The frame of /v1/: one API that the rooms hang their routes into, and how it says no.
+
+Who asks is settled before (middleware.KeyAuthentication); what is refused is put into words by
+refusals.py.
+"""
+
+import json
+import logging
+import re
+import secrets
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from ninja.parser import Parser
+
+from studio import refusals
+from training.errors import UserError
+
+logger = logging.getLogger(__name__)
+STATUSES = {"model_unknown": 404, "job_unknown": 404, "engine_away": 503}
+"""Of errors that are not simply a request that can't be carried out (422)."""
+LINE_GOES_ON = re.compile(rb"\\[ \t]*(?=\r?\n)")
+EXPECTED: dict[str, Promise] = {
+    "string_type": _("따옴표로 묶은 글자"),
+    "string_too_short": _("{min_length}자 이상의 글자"),
+    "string_too_long": _("{max_length}자 이내의 글자"),
+    "string_unprintable": _("눈에 보이는 한 줄의 글자"),
+    "literal_error": _("{expected} 가운데 하나"),
+    "int_parsing": _("정수"),
+    "greater_than_equal": _("{ge} 이상의 수"),
+    "less_than_equal": _("{le} 이하의 수"),
+    "model_attributes_type": _("{{ }}로 묶은 JSON 객체"),
+    "number": _("숫자(0이면 자동)"),
+}
+
+
+class ForgivingParser(Parser):
+    """Reads JSON; a backslash left at a line's end by somebody's shell is no reason to refuse.
+
+    The guide prints its call like that. In valid JSON no backslash stands before a line's end.
+    """
+
+    def parse_body(self, request: HttpRequest) -> object:
+        try:
+            return json.loads(request.body)
+        except ValueError:
+            return json.loads(LINE_GOES_ON.sub(b"", request.body))
+
+
+api = NinjaAPI(
+    title="Dadeum", version="1", urls_namespace="v1", docs_url=None, parser=ForgivingParser()
+)
+
+
+@api.exception_handler(UserError)
+def users_error(request: HttpRequest, error: UserError) -> HttpResponse:
+    status = STATUSES.get(error.code, 422)
+    return refusals.answer(status, error.code, error.params, error.field)
+
+
+@api.exception_handler(ValidationError)
+def wrong_field(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """Name the first field that is wrong, and what it should be."""
+    found = error.errors[0]
+    # where it was sent, the parameter's own name (for a body), then the path to the field
+    place = found["loc"][2 if found["loc"][0] == "body" else 1 :]
+    names = [str(part) for part in place if not _is_union_branch(part)]
+    field, kind = ".".join(names), found["type"]
+    if not field:
+        return refusals.answer(400)
+    if kind in ("missing", "extra_forbidden"):
+        code = "field_missing" if kind == "missing" else "field_unknown"
+        return refusals.answer(422, code, {"field": field}, field)
+    if len(names) < len(place):
+        kind = "number"
+    words = EXPECTED.get(kind, EXPECTED["string_type"])
+    expected = str(words).format_map(found.get("ctx", {}))
+    return refusals.answer(422, "field_wrong", {"field": field, "expected": expected}, field)
+
+
+def _is_union_branch(part: object) -> bool:
+    """Pydantic names the branches of a union within the path to a value."""
+    return isinstance(part, str) and (part in ("int", "float") or part.startswith("literal["))
+
+
+@api.exception_handler(HttpError)
+def refused(request: HttpRequest, error: HttpError) -> HttpResponse:
+    return refusals.answer(error.status_code)
+
+
+@api.exception_handler(Http404)
+def not_there(request: HttpRequest, error: Http404) -> HttpResponse:
+    return refusals.answer(404)
+
+
+@api.exception_handler(Exception)
+def our_fault(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Log the error with its traceback under an id and answer 500 with that id."""
+    identity = secrets.token_hex(4)
+    logger.error("error %s at %s", identity, request.path, exc_info=error)
+    response = refusals.answer(500)
+    response["X-Request-Id"] = identity
+    return response

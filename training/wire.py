@@ -1,0 +1,210 @@
+"""What programs send and get, in OpenAI's words: rows go in, JSON objects come out.
+
+The schemas are what /v1/openapi.json tells. Knows no request; bounds of numbers are recipe's.
+"""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from django.utils import timezone
+from ninja import Schema
+from pydantic import AfterValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+from pydantic_core import PydanticCustomError
+
+from training import naming, recipe, wording
+from training.bases import Base
+from training.models import Job, TunedModel
+
+JOB_MARK, FILE_MARK = "ftjob-", "file-"
+Auto = Literal["auto"]
+Number = StrictInt | StrictFloat | Auto
+
+
+def _printable(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise PydanticCustomError("string_unprintable", "not printable")
+    return text.strip()
+
+
+# --- what is sent -----------------------------------------------------------------------------
+class Hyperparameters(Schema):
+    """The guide's three; 0 and "auto" leave the choice to us."""
+
+    model_config = ConfigDict(extra="forbid")
+    epochs: Number = 0
+    batch_size: Number = 0
+    lr: Number = 0
+
+    def knobs(self) -> dict:
+        """Return them by recipe's names."""
+        return {
+            "epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.lr
+        }  # fmt: skip
+
+
+class FineTune(Schema):
+    model_config = ConfigDict(extra="forbid")
+    base_model: Annotated[StrictStr, Field(min_length=1, max_length=200)]
+    suffix: Annotated[StrictStr, Field(min_length=1, max_length=64), AfterValidator(_printable)]
+    """Becomes the model's name."""
+    training_file: Annotated[StrictStr, Field(min_length=1, max_length=2000)]
+    """URL of a JSONL, CSV or TSV file."""
+    train_method: Literal["lora", "peft", "full"] = "lora"
+    hyperparams: Hyperparameters = Hyperparameters()
+    overflow: Literal["cut", "drop", "fail"] = "cut"
+    """What happens to examples that are longer than the limit."""
+
+    @property
+    def method(self) -> str:
+        return recipe.FULL if self.train_method == "full" else recipe.LORA
+
+
+# --- what is answered -------------------------------------------------------------------------
+class Problem(Schema):
+    code: str
+    message: str
+    param: str | None
+
+
+class Resolved(Schema):
+    n_epochs: int | Auto
+    batch_size: int | Auto
+    learning_rate_multiplier: float | Auto
+    learning_rate: float | Auto
+
+
+class Supervised(Schema):
+    hyperparameters: Resolved
+
+
+class Method(Schema):
+    type: Literal["supervised"] = "supervised"
+    supervised: Supervised
+
+
+class FineTuningJob(Schema):
+    id: str
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int
+    finished_at: int | None
+    model: str
+    fine_tuned_model: str | None
+    organization_id: str
+    status: str
+    hyperparameters: Resolved
+    method: Method
+    train_method: str
+    overflow: str
+    suffix: str
+    training_file: str
+    validation_file: str | None = None
+    result_files: list[str] = []
+    trained_tokens: int | None
+    error: Problem | None
+    seed: int
+    estimated_finish: int | None
+    integrations: list[dict] = []
+    metadata: dict[str, str] | None = None
+
+
+class Model(Schema):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class Jobs(Schema):
+    object: Literal["list"] = "list"
+    data: list[FineTuningJob]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class Models(Schema):
+    object: Literal["list"] = "list"
+    data: list[Model]
+    has_more: bool = False
+    first_id: str | None
+    last_id: str | None
+
+
+class Deleted(Schema):
+    id: str
+    object: Literal["model"] = "model"
+    deleted: Literal[True] = True
+
+
+def page(found: list[dict], has_more: bool = False) -> dict:
+    """Return a list as OpenAI's clients page through it."""
+    first, last = (found[0]["id"], found[-1]["id"]) if found else (None, None)
+    return {"data": found, "has_more": has_more, "first_id": first, "last_id": last}
+
+
+def model(found: Base | TunedModel) -> dict:
+    if isinstance(found, TunedModel):
+        created = int(found.created_at.timestamp())
+        return {"id": naming.of(found), "created": created, "owned_by": found.owner.username}
+    created = int((found.folder / "config.json").stat().st_mtime)
+    return {"id": found.slug, "created": created, "owned_by": naming.ORGANISATION}
+
+
+def job(row: Job) -> dict:
+    """Return a started job as a fine_tuning.job."""
+    tuned = getattr(row, "tuned", None)
+    numbers = hyperparameters(row)
+    return {
+        "id": JOB_MARK + row.pk,
+        "created_at": _unix(row.created_at),
+        "finished_at": _unix(row.finished_at),
+        "model": row.base,
+        "fine_tuned_model": naming.of(tuned) if tuned else None,
+        "organization_id": naming.ORGANISATION,
+        "status": row.status,
+        "hyperparameters": numbers,
+        "method": {"supervised": {"hyperparameters": numbers}},
+        "train_method": row.method,
+        "overflow": row.overflow,
+        "suffix": row.name,
+        "training_file": FILE_MARK + row.version_id,
+        "trained_tokens": row.progress.get("trained_tokens") if row.is_final else None,
+        "error": problem(row),
+        "seed": (row.resolved | row.knobs).get("seed", recipe.SEED),
+        "estimated_finish": estimated_finish(row),
+    }
+
+
+def hyperparameters(row: Job) -> dict:
+    """Return the three main numbers: those of the run, or what was chosen, or "auto"."""
+    numbers = row.knobs | row.resolved
+    rate = numbers.get("learning_rate", recipe.AUTO)
+    usual = recipe.LEARNING_RATES[row.method]
+    return {
+        "n_epochs": numbers.get("epochs", recipe.AUTO),
+        "batch_size": numbers.get("batch_size", recipe.AUTO),
+        "learning_rate": rate,
+        "learning_rate_multiplier": rate if rate == recipe.AUTO else round(rate / usual, 6),
+    }
+
+
+def problem(row: Job) -> dict | None:
+    """Say why a job failed; what kept it from the line lay in what it was given."""
+    if not row.error:
+        return None
+    code, words = row.error["code"], wording.say(row.error["code"], row.error.get("params"))
+    field = None
+    if not row.queued_at:
+        field = "base_model" if code.startswith(("base_", "gate_")) else "training_file"
+    return {"code": code, "message": f"{words.what} {words.cure}", "param": field}
+
+
+def estimated_finish(row: Job) -> int | None:
+    left = row.progress.get("seconds_left")
+    if row.status != Job.Status.RUNNING or left is None:
+        return None
+    return _unix(timezone.now() + timedelta(seconds=left))
+
+
+def _unix(moment: datetime | None) -> int | None:
+    return int(moment.timestamp()) if moment else None
