@@ -1,6 +1,6 @@
 """Forms: what a page may send, checked. The bounds of knobs are recipe's, not ours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from django import forms
 from django.conf import settings
@@ -45,6 +45,14 @@ class PersonForm(forms.ModelForm):
                 "로그인할 때 씁니다. 글자, 숫자와 @ . + - _ 를 쓸 수 있습니다."
             ),
             "name": gettext_lazy("화면 위쪽에 보이는 이름입니다. 비워 두면 아이디가 보입니다."),
+        }
+        error_messages = {
+            "username": {
+                "invalid": gettext_lazy(
+                    "아이디에는 빈칸을 쓸 수 없습니다. 글자, 숫자와 @ . + - _ 만 쓰세요."
+                ),
+                "unique": gettext_lazy("이미 쓰고 있는 아이디입니다. 다른 아이디를 정하세요."),
+            }
         }
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -116,10 +124,13 @@ class ModelForm(forms.Form):
         help_text=gettext_lazy("«예제 최대 길이»보다 긴 예제를 어떻게 할지 정합니다."),
     )
 
-    def __init__(self, job: Job, data: dict | None = None, *, is_draft: bool = False) -> None:
+    def __init__(
+        self, job: Job, data: dict | None = None, *, is_draft: bool = False, is_manual: bool = False
+    ) -> None:
         self.job, self.is_draft = job, is_draft
         values = {key: recipe_text(value) for key, value in job.knobs.items()}
-        mode = MANUAL if job.knobs or job.overflow != recipe.CUT else RECOMMENDED
+        is_manual = is_manual or bool(job.knobs) or job.overflow != recipe.CUT
+        mode = MANUAL if is_manual else RECOMMENDED
         values["overflow"] = job.overflow
         super().__init__(
             data, initial={"name": job.name, "base": job.base, "mode": mode, **values}
@@ -131,7 +142,7 @@ class ModelForm(forms.Form):
                 max_length=20,
                 help_text=knob.help,
                 widget=forms.TextInput(
-                    attrs={"inputmode": "decimal", "placeholder": "auto", "autocomplete": "off"}
+                    attrs={"inputmode": "decimal", "placeholder": _("자동"), "autocomplete": "off"}
                 ),
             )
 
@@ -162,14 +173,17 @@ class ModelForm(forms.Form):
             except recipe.Invalid as invalid:
                 for key, text in invalid.errors.items():
                     self.add_error(key, str(text))
+                cleaned["knobs"] = invalid.sound | self.kept(invalid.errors)
         return cleaned
 
+    def kept(self, wrong: Iterable[str]) -> dict:
+        """Return the last sound values of the knobs that are wrong now."""
+        return {key: self.job.knobs[key] for key in wrong if key in self.job.knobs}
+
     def draft(self) -> dict:
-        """Return the draft's fields as far as they are sound."""
+        """Return the draft's fields as far as they are sound, one by one."""
         keys = [key for key in ("name", "base", "overflow") if not self[key].errors]
-        fields = {key: self.cleaned_data[key] for key in keys}
-        is_sound = not any(self[knob.key].errors for knob in recipe.knobs_of(self.job.method))
-        return fields | ({"knobs": self.cleaned_data["knobs"]} if is_sound else {})
+        return {key: self.cleaned_data[key] for key in (*keys, "knobs")}
 
     def knobs(self, expert: bool) -> Iterator[tuple[recipe.Knob, forms.BoundField]]:
         for knob in recipe.knobs_of(self.job.method):

@@ -216,7 +216,8 @@ def test_the_guides_printed_examples_are_read(page, studio):
     walk_to_data(page, studio, "인쇄된 예시")
     upload(page, "guide.jsonl", printed().encode())
     expect(page.locator("#reading")).to_contain_text("- 비가 옵니다", timeout=30_000)
-    expect(page.get_by_role("button", name="조정 시작")).to_be_enabled(timeout=60_000)
+    start(page)
+    wait_for_the_end(page)
 
 
 def test_too_few_examples_are_refused_with_the_reason_and_the_lines(page, studio):

@@ -4,6 +4,8 @@ Every move is a compare-and-set: one UPDATE that names the state (and, for a wor
 token) from which it may happen. A move that loses changes nothing. Knows no browser.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 
 from django.conf import settings
@@ -46,6 +48,14 @@ def edit(job: Job, **fields) -> None:
         setattr(job, name, value)
 
 
+def fingerprint(job: Job) -> str:
+    """Return a short mark of the settings a draft would start with; it changes with each of them."""
+    said = {field: getattr(job, field) for field in DRAFT_FIELDS - {"version"}}
+    said["version"] = job.version_id
+    text = json.dumps(said, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def resolved(job: Job) -> dict:
     """Return the numbers that the draft would run with, as far as they are known."""
     try:
@@ -76,12 +86,20 @@ def usable_examples(job: Job) -> int:
 
 def blockers(job: Job) -> list[UserError]:
     """Return why the draft can't start yet; nothing when it can."""
+    found = settings_blockers(job)
+    if any(error.code != "job_without_name" for error in found):  # data is measured by a base
+        return found
+    return found + _data_blockers(job)
+
+
+def settings_blockers(job: Job) -> list[UserError]:
+    """Return what is missing of a draft's name and base."""
     found = [] if job.name.strip() else [UserError("job_without_name")]
     try:
         bases.find(job.base)
     except UserError as error:
-        return [*found, error]
-    return found + _data_blockers(job)
+        found.append(error)
+    return found
 
 
 def _data_blockers(job: Job) -> list[UserError]:
@@ -93,7 +111,7 @@ def _data_blockers(job: Job) -> list[UserError]:
     if version.status == DatasetVersion.Status.FAILED:
         return [UserError.of(version.error)]
     if version.example_count < settings.MIN_EXAMPLES:
-        return [too_few(version.example_count)]
+        return [too_few(version)]
     count = token_count(job)
     if count is None or count.status in (TokenCount.Status.WAITING, TokenCount.Status.COUNTING):
         return [UserError("tokens_being_counted")]
@@ -104,38 +122,57 @@ def _data_blockers(job: Job) -> list[UserError]:
 
 def _length_blockers(job: Job, counted: dict) -> list[UserError]:
     """Return what the limit on an example's length leaves too little of, or finds too long."""
+    limit, longest = resolved(job)["max_length"], counted["longest"]
     if job.overflow == recipe.FAIL and counted["cut"]:
-        limit = resolved(job)["max_length"]
-        longest = counted["longest"]
         return [UserError("examples_too_long", count=counted["cut"], longest=longest, limit=limit)]
     left = usable_examples(job)
-    return [too_few(left)] if left < settings.MIN_EXAMPLES else []
+    if left >= settings.MIN_EXAMPLES:
+        return []
+    is_dropping = job.overflow == recipe.DROP
+    return [
+        UserError(
+            "too_few_after_dropping" if is_dropping else "too_few_after_cutting",
+            count=left, minimum=settings.MIN_EXAMPLES, examples=counted["examples"],
+            lost=counted["examples"] - left, limit=limit, longest=longest,
+            context=bases.find(job.base).context_length,
+        )
+    ]  # fmt: skip
 
 
-def too_few(count: int) -> UserError:
-    return UserError("too_few_examples", count=count, minimum=settings.MIN_EXAMPLES)
+def too_few(version: DatasetVersion) -> UserError:
+    """Say that a version has too few examples, and whether lines of it could be mended."""
+    code = "too_few_with_problems" if version.problem_count else "too_few_examples"
+    return UserError(code, count=version.example_count, minimum=settings.MIN_EXAMPLES)
 
 
-def start(job: Job) -> None:
+def start(job: Job, seen: str | None = None) -> None:
     """Freeze the draft's settings and put it in line.
 
-    Raises: UserError with the first blocker, or `job_not_draft`.
+    `seen` is the fingerprint of the settings that the user saw when starting.
+
+    Raises: UserError with the first blocker, `job_not_draft`, or `draft_changed` when the settings
+    are others than those seen (changed in another tab, say).
     """
     job.refresh_from_db()
     if job.status != Status.DRAFT:
         raise UserError("job_not_draft", name=job.name)
+    if seen is not None and seen != fingerprint(job):
+        raise UserError("draft_changed")
     for blocker in blockers(job):
         raise blocker
     if not _queue(job):
-        raise UserError("job_not_draft", name=job.name)
+        job.refresh_from_db()
+        code = "draft_changed" if job.status == Status.DRAFT else "job_not_draft"
+        raise UserError(code, name=job.name)
     job.refresh_from_db()
 
 
 def _queue(job: Job) -> bool:
-    """Move a job that is ready from where it is into the line."""
+    """Move a job that is ready from where it is into the line, unless it changed meanwhile."""
     numbers = resolved(job)
+    as_read = {field: getattr(job, field) for field in DRAFT_FIELDS}
     with transaction.atomic():
-        moved = Job.objects.filter(pk=job.pk, status=job.status).update(
+        moved = Job.objects.filter(pk=job.pk, status=job.status, **as_read).update(
             status=Status.QUEUED,
             resolved=numbers,
             total_steps=recipe.steps(numbers, usable_examples(job)),
@@ -210,6 +247,7 @@ def delete(job: Job) -> None:
 
     Raises: UserError `job_is_live` while it waits or runs.
     """
+    refuse_live(job)
     folder = registry.run_folder(job)
     with transaction.atomic():
         held = Job.objects.select_for_update().filter(pk=job.pk)
@@ -220,6 +258,12 @@ def delete(job: Job) -> None:
             registry.forget(tuned)
         found.delete()
     registry.remove_folder(folder)
+
+
+def refuse_live(job: Job) -> None:
+    """Raises: UserError `job_is_live` while the job waits or runs."""
+    if job.is_live:
+        raise UserError("job_is_live", name=job.name)
 
 
 def rename(job: Job, name: str) -> None:
@@ -256,10 +300,16 @@ def place(job: Job) -> int:
     return in_line().filter(ahead).count() + 1
 
 
-def counts(owner) -> dict[str, int]:
-    """Return how many of the owner's jobs run and wait."""
+def ahead(job: Job) -> int:
+    """Return how many jobs, anybody's, end or begin before a waiting one begins."""
+    running_now = Job.objects.filter(status=Status.RUNNING).exclude(pk=job.pk).count()
+    return running_now + place(job) - 1
+
+
+def counts() -> dict[str, int]:
+    """Return how many jobs run and wait here, whoever they belong to: they share one machine."""
     live = list(
-        Job.objects.filter(owner=owner, status__in=(Status.RUNNING, Status.QUEUED)).values_list(
+        Job.objects.filter(status__in=(Status.RUNNING, Status.QUEUED)).values_list(
             "status", flat=True
         )
     )

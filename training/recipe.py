@@ -4,6 +4,7 @@ Form, REST schema, help texts and `jobs.start` read this table; a knob lives in 
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -66,6 +67,10 @@ class Knob:
     """What auto does, in one sentence."""
     methods: tuple[str, ...] = (LORA, FULL)
     expert: bool = False
+    counters: tuple[str, ...] = ()
+    """Words that may stand behind the number."""
+    is_share: bool = False
+    """Shown in percent, and may be written so."""
 
 
 KNOBS = (
@@ -78,6 +83,7 @@ KNOBS = (
         1,
         50,
         _("예제 수에 맞춥니다. 보통 3번이고, 예제가 적으면 더 많이, 아주 많으면 더 적게 봅니다."),
+        counters=("번", "회"),
     ),
     Knob(
         "batch_size",
@@ -88,6 +94,7 @@ KNOBS = (
         1,
         256,
         _("8개로 시작합니다."),
+        counters=("개",),
     ),
     Knob(
         "learning_rate",
@@ -102,12 +109,12 @@ KNOBS = (
     Knob(
         "max_length",
         _("예제 최대 길이"),
-        _("예제 하나에서 학습에 쓰는 길이입니다. 이보다 긴 예제는 여기까지만 잘라서 사용합니다."),
+        _("예제 하나에서 학습에 쓰는 길이입니다. 이보다 긴 예제는 따로 정하지 않으면 여기까지만 잘라서 사용합니다."),
         _("토큰"),
         "int",
         16,
         131_072,
-        _("기본 모델의 한계를 따르되 2,048토큰을 넘지 않습니다."),
+        _("기본 모델의 한계를 따르되 8,192토큰을 넘지 않습니다."),
         expert=True,
     ),
     Knob(
@@ -142,8 +149,9 @@ KNOBS = (
         "float",
         0,
         0.5,
-        _("전체 스텝의 10%입니다."),
+        _("전체 스텝의 10 %입니다."),
         expert=True,
+        is_share=True,
     ),
     Knob(
         "validation_share",
@@ -153,8 +161,9 @@ KNOBS = (
         "float",
         0,
         0.5,
-        _("10%를 남기되 500개를 넘지 않습니다."),
+        _("10 %를 남기되 500개를 넘지 않습니다."),
         expert=True,
+        is_share=True,
     ),
     Knob(
         "seed",
@@ -172,11 +181,12 @@ BY_KEY = {knob.key: knob for knob in KNOBS}
 
 
 class Invalid(Exception):
-    """Knobs that can't be used. `errors` maps a knob's key to a sentence for the user."""
+    """Knobs that can't be used. `errors` maps a knob's key to a sentence for the user, `sound`
+    holds the numbers of the others."""
 
-    def __init__(self, errors: dict[str, str]) -> None:
+    def __init__(self, errors: dict[str, str], sound: dict | None = None) -> None:
         super().__init__(errors)
-        self.errors = errors
+        self.errors, self.sound = errors, sound or {}
 
 
 def knobs_of(method: str) -> list[Knob]:
@@ -190,32 +200,52 @@ def rule(key: str, method: str) -> str:
 def parse(method: str, raw: Mapping[str, object]) -> dict:
     """Turn form or API values into numbers; "", "auto" and (REST's) 0 for the main knobs mean auto.
 
+    Takes what people write as long as it can mean one thing only: 1,024 · 0,0002 · 3번 · 10 %.
+
     Raises: Invalid with a sentence for each knob that is out of its bounds.
     """
     errors, chosen = {}, {}
     for knob in knobs_of(method):
-        value = str(raw.get(knob.key, "")).strip().replace(",", "")
-        if value in ("", AUTO) or (value in ("0", "0.0") and knob.low > 0):
+        value = str(raw.get(knob.key, "")).strip()
+        if value in ("", AUTO, str(_("자동"))) or (value in ("0", "0.0") and knob.low > 0):
             continue
         number = _number(knob, value)
         if number is None:
             errors[knob.key] = format_lazy(
-                _("{label}: {low}부터 {high}까지의 {kind}를 쓰거나 auto로 두세요."),
+                _("{label}: {low}에서 {high} 사이의 {kind}를 쓰거나 비워 두세요."),
                 label=knob.label,
-                low=f"{knob.low:,g}",
-                high=f"{knob.high:,.10g}",
+                low=written(knob.low),
+                high=written(knob.high),
                 kind=_("정수") if knob.kind == "int" else _("숫자"),
             )
         else:
             chosen[knob.key] = number
     if errors:
-        raise Invalid(errors)
+        raise Invalid(errors, chosen)
     return chosen
 
 
+def written(number: float) -> str:
+    """Write a number with separators and without an exponent."""
+    text = f"{number:,.10f}"
+    return text.rstrip("0").rstrip(".")
+
+
+GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+
+
 def _number(knob: Knob, text: str) -> float | int | None:
+    for counter in (*knob.counters, str(knob.unit)):
+        text = text.removesuffix(counter).rstrip()
+    is_percent = knob.is_share and text.endswith("%")
+    text = text.removesuffix("%").rstrip() if is_percent else text
+    if GROUPED.fullmatch(text):
+        text = text.replace(",", "")
+    elif DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
     try:
-        number = float(text)
+        number = float(text) / (100 if is_percent else 1)
     except ValueError:
         return None
     if not knob.low <= number <= knob.high or (knob.kind == "int" and number != int(number)):
@@ -233,7 +263,7 @@ def resolve(method: str, knobs: Mapping, *, examples: int, context_length: int) 
         "epochs": lambda: automatic_epochs(examples),
         "batch_size": lambda: 8,
         "learning_rate": lambda: LEARNING_RATES[method],
-        "max_length": lambda: min(context_length, 2048),
+        "max_length": lambda: min(context_length, 8192),
         "lora_rank": lambda: 16,
         "lora_alpha": lambda: 2 * values["lora_rank"],
         "warmup_ratio": lambda: 0.1,

@@ -33,15 +33,15 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     # --- base models and the gate -----------------------------------------------------------
     "base_missing": (
-        _("기본 모델 {slug}이(가) 이 컴퓨터에 없습니다."),
+        _("이 컴퓨터에 없는 기본 모델입니다: {slug}"),
         _("다른 기본 모델을 선택하거나, 관리자에게 모델 폴더를 넣어 달라고 하세요."),
     ),
     "base_unreadable": (
-        _("모델 폴더 {folder}을(를) 읽을 수 없습니다({reason})."),
+        _("모델 폴더 {folder}의 내용을 읽을 수 없습니다({reason})."),
         _("config.json과 chat_template.jinja가 원래 배포된 파일인지 확인하세요."),
     ),
     "gate_no_folder": (
-        _("모델 폴더 {folder}이(가) 없거나 바로가기(링크)입니다."),
+        _("없거나 바로가기(링크)인 모델 폴더입니다: {folder}"),
         _("모델 폴더를 실제 폴더로 넣으세요."),
     ),
     "gate_missing": (
@@ -49,19 +49,19 @@ SENTENCES: dict[str, tuple[str, str]] = {
         _("config.json, tokenizer.json, safetensors 파일이 모두 있는 폴더를 넣으세요."),
     ),
     "gate_link": (
-        _("모델 폴더 {folder}의 {file}은(는) 바로가기(링크)라서 쓸 수 없습니다."),
+        _("모델 폴더 {folder}의 {file} 파일은 바로가기(링크)라서 쓸 수 없습니다."),
         _("링크 대신 실제 파일을 복사해 넣으세요."),
     ),
     "gate_file": (
-        _("모델 폴더 {folder}의 {file}은(는) 허용되지 않는 파일입니다."),
+        _("모델 폴더 {folder}의 {file} 파일은 허용되지 않습니다."),
         _("safetensors와 JSON, 토크나이저 파일만 남기세요. 실행되는 코드나 피클 파일은 안전하지 않아 받지 않습니다."),
     ),
     "gate_too_large": (
-        _("모델 폴더 {folder}의 {file}이(가) 너무 큽니다."),
+        _("모델 폴더 {folder}의 {file} 파일이 너무 큽니다."),
         _("원래 배포된 파일이 맞는지 확인하세요."),
     ),
     "gate_unreadable": (
-        _("모델 폴더 {folder}의 {file}을(를) 읽을 수 없습니다. 파일이 손상된 것 같습니다."),
+        _("모델 폴더 {folder}의 {file} 파일을 읽을 수 없습니다. 파일이 손상된 것 같습니다."),
         _("파일을 다시 받아 넣으세요."),
     ),
     "gate_key": (
@@ -95,11 +95,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
         _("파일을 올리거나 URL을 입력하거나, 올려 둔 데이터를 선택하세요."),
     ),
     "job_not_draft": (
-        _("«{name}»은(는) 이미 시작되어 바꿀 수 없습니다."),
+        _("«{name}» 학습은 이미 시작되어 바꿀 수 없습니다."),
         _("모델 관리에서 진행 상황을 확인하세요."),
     ),
     "job_is_live": (
-        _("«{name}»은(는) 아직 진행 중이라 삭제할 수 없습니다."),
+        _("«{name}» 학습은 아직 진행 중이라 삭제할 수 없습니다."),
         _("먼저 취소하고, 멈춘 뒤에 삭제하세요."),
     ),
     "data_being_read": (
@@ -107,13 +107,30 @@ SENTENCES: dict[str, tuple[str, str]] = {
         _("다 읽을 때까지 잠시 기다리세요."),
     ),
     "data_in_use": (
-        _("«{name}»은(는) 모델을 학습한 기록에 쓰여서 삭제할 수 없습니다."),
-        _("그 데이터로 학습한 모델을 모델 관리에서 먼저 삭제하세요."),
+        _("«{name}» 데이터는 학습에 쓰여서 지금은 삭제할 수 없습니다."),
+        _("그 데이터로 시작한 학습을 모델 관리에서 먼저 삭제하세요. 취소되었거나 실패한 학습도 마찬가지입니다."),
     ),
     "data_gone": (_("학습 데이터가 삭제되었습니다."), _("다른 데이터를 선택하세요.")),
+    "draft_changed": (
+        _("다른 창에서 설정이 바뀌었습니다."),
+        _("아래 내용을 확인하고 다시 누르세요."),
+    ),
+    "data_unreadable": (_("먼저 읽을 수 있는 데이터를 올리세요."), ""),
     "too_few_examples": (
         _("쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."),
+        _("예제를 더 모아 다시 올리세요."),
+    ),
+    "too_few_with_problems": (
+        _("쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."),
         _("예제를 더 모으거나, 문제가 있는 줄을 고쳐 다시 올리세요."),
+    ),
+    "too_few_after_cutting": (
+        _("예제 {examples}개 가운데 {lost}개는 {limit}토큰까지 자르면 답변이 남지 않아, 쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."),
+        _("«예제 최대 길이»를 늘리거나 예제를 짧게 고치세요. 가장 긴 예제는 {longest}토큰이고, 이 기본 모델은 {context}토큰까지 읽습니다."),
+    ),
+    "too_few_after_dropping": (
+        _("예제 {examples}개 가운데 {lost}개는 {limit}토큰보다 길어서 빼므로, 쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."),
+        _("«예제 최대 길이»를 늘리거나 «긴 예제»를 «한계까지 자르기»로 바꾸세요. 가장 긴 예제는 {longest}토큰이고, 이 기본 모델은 {context}토큰까지 읽습니다."),
     ),
     "examples_too_long": (
         _("예제 {count}개가 {limit}토큰보다 깁니다(가장 긴 예제 {longest}토큰)."),
@@ -251,19 +268,19 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     # --- data -----------------------------------------------------------------------------
     "url_unusable": (
-        _("URL {url}을(를) 알아볼 수 없습니다."),
+        _("알아볼 수 없는 주소입니다: {url}"),
         _("http:// 또는 https://로 시작하는 전체 주소를 빈칸 없이 붙여 넣으세요."),
     ),
     "url_scheme": (
-        _("{scheme} 방식의 주소에서는 파일을 가져올 수 없습니다."),
-        _("http:// 또는 https://로 시작하는 주소를 입력하세요."),
+        _("http:// 또는 https://로 시작하는 주소가 아닙니다."),
+        _("브라우저 주소창의 주소를 처음부터 끝까지 붙여 넣으세요."),
     ),
     "url_credentials": (
         _("URL에 아이디나 비밀번호가 들어 있습니다."),
         _("로그인 없이 받을 수 있는 주소를 쓰거나, 파일을 내려받아 직접 올리세요."),
     ),
     "url_private": (
-        _("{host}은(는) 내부망 주소라서 접속하지 않았습니다."),
+        _("내부망 주소라서 접속하지 않았습니다: {host}"),
         _("파일을 내려받아 직접 올리거나, 관리자에게 DADEUM_FETCH_ALLOW 설정에 이 주소를 넣어 달라고 하세요."),
     ),
     "url_port": (
@@ -271,7 +288,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         _("기본 포트(80, 443)의 주소를 쓰거나, 관리자에게 DADEUM_FETCH_ALLOW 설정에 이 주소를 넣어 달라고 하세요."),
     ),
     "fetch_allow_unusable": (
-        _("관리자 설정 DADEUM_FETCH_ALLOW의 {entry}을(를) 알아볼 수 없습니다."),
+        _("관리자 설정 DADEUM_FETCH_ALLOW에 알아볼 수 없는 값이 있습니다: {entry}"),
         _("관리자에게 10.1.2.3, 10.0.0.0/8, 10.1.2.3:8080 같은 형식으로 고쳐 달라고 하세요."),
     ),
     "url_not_found": (
@@ -403,7 +420,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         _('{{"role": "user", "content": "질문"}} 형식의 목록으로 쓰세요.'),
     ),
     "role_unknown": (
-        _("{turn}번째 메시지의 역할 «{role}»을(를) 모릅니다."),
+        _("{turn}번째 메시지에 모르는 역할이 있습니다: «{role}»"),
         _("역할은 system, user, assistant 가운데 하나로 쓰세요."),
     ),
     "order_wrong": (
@@ -473,23 +490,23 @@ SENTENCES: dict[str, tuple[str, str]] = {
         _("나누거나 줄여서 다시 보내세요."),
     ),
     "field_missing": (
-        _("{field}이(가) 없습니다."),
-        _("{field}을(를) 넣어 다시 보내세요."),
+        _("필요한 항목이 없습니다: {field}"),
+        _("{field} 항목을 넣어 다시 보내세요."),
     ),
     "field_unknown": (
-        _("{field}은(는) 모르는 항목입니다."),
+        _("모르는 항목입니다: {field}"),
         _("철자를 확인하거나 빼고 보내세요. 쓸 수 있는 항목은 /v1/openapi.json에 있습니다."),
     ),
     "field_wrong": (
         _("{field}의 값을 쓸 수 없습니다."),
-        _("{expected}(으)로 보내세요."),
+        _("이렇게 보내세요: {expected}"),
     ),
     "number_wrong": (
         _("{field}의 값이 범위를 벗어났습니다."),
         _("{reason}"),
     ),
     "job_unknown": (
-        _("학습 작업 {id}을(를) 찾을 수 없습니다."),
+        _("찾을 수 없는 학습 작업입니다: {id}"),
         _("id를 확인하세요. 삭제된 작업일 수 있습니다."),
     ),
     "job_is_over": (
@@ -497,7 +514,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         _("결과는 작업을 조회하면 볼 수 있습니다."),
     ),
     "base_is_shared": (
-        _("{id}은(는) 모두가 쓰는 기본 모델이라 삭제할 수 없습니다."),
+        _("모두가 쓰는 기본 모델이라 삭제할 수 없습니다: {id}"),
         _("학습해서 만든 자신의 모델만 삭제할 수 있습니다."),
     ),
     # --- people ---------------------------------------------------------------------------
@@ -514,8 +531,18 @@ def say(code: str, params: Mapping[str, object] | None = None) -> Sentence:
         logger.error("no sentence for code %r", code)
         code, params = "unexpected", {}
     what, cure = SENTENCES[code]
-    filled = _Places(params or {})
+    filled = _Places({name: _shown(name, value) for name, value in (params or {}).items()})
     return Sentence(str(what).format_map(filled), str(cure).format_map(filled))
+
+
+NO_AMOUNTS = {"port", "status", "exit_code"}
+"""Numbers that name something: they are written as they are."""
+
+
+def _shown(name: str, value: object) -> object:
+    """Write an amount with separators, 84,031; anything else as it is."""
+    is_amount = isinstance(value, int) and not isinstance(value, bool) and name not in NO_AMOUNTS
+    return f"{value:,}" if is_amount else value
 
 
 class _Places(dict):

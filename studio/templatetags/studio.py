@@ -68,15 +68,17 @@ def icon(name: str, classes: str = "", label: str = "") -> SafeString:
 @register.simple_tag
 def chip(row: object) -> SafeString:
     """Draw the status of a job or a dataset version: icon, word and tone."""
-    status = str(row.status)
+    status, word = str(row.status), row.get_status_display()
     name, tone = STATUS_LOOKS.get(status, ("info", ""))
+    if status == Job.Status.RUNNING and getattr(row, "cancel_requested", False):
+        tone, word = "warn", _("취소하는 중")
     turning = "turning" if name == "loader-circle" else ""
     return format_html(
         '<span class="chip {}" data-status="{}">{}{}</span>',
         tone,
         status,
         icon(name, turning),
-        row.get_status_display(),
+        word,
     )
 
 
@@ -113,8 +115,14 @@ def plain(value: object) -> str:
 
 @register.filter
 def share(value: object) -> str:
-    """Write 0.1 as 10%."""
-    return f"{float(value):.0%}" if value not in (None, "") else ""
+    """Write 0.1 as 10 %, 0.083 as 8.3 %."""
+    return f"{round(float(value) * 100, 1):g} %" if value not in (None, "") else ""
+
+
+@register.filter
+def hundredths(value: object) -> str:
+    """Write a number with two places at most: 0.21."""
+    return plain(round(float(value), 2)) if value not in (None, "") else ""
 
 
 @register.filter
@@ -189,14 +197,14 @@ def took(job: Job) -> str:
 
 @register.filter
 def format_name(key: str) -> str:
-    """Name a file format as the guide does."""
+    """Name a file's format and what stands in it."""
     kind, _dash, shape = (key or "").partition("-")
     words = {
-        "prompt": "prompt · completion",
-        "messages": "messages",
-        "conversation": "C_ID · role · content",
+        "prompt": _("질문과 답변"),
+        "messages": _("대화(messages)"),
+        "conversation": _("대화(C_ID)"),
     }
-    return f"{kind.upper()} ({words.get(shape, shape)})" if shape else kind.upper()
+    return f"{kind.upper()} · {words.get(shape, shape)}" if shape else kind.upper()
 
 
 @register.filter

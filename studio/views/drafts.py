@@ -76,5 +76,41 @@ class Summary:
         return forecast.forecast(self.base, self.job.method, self.numbers, self.tokens)
 
     @cached_property
+    def usable(self) -> int:
+        """How many examples are left of the version's when the limit on length had its say."""
+        return jobs.usable_examples(self.job)
+
+    @property
+    def is_short(self) -> bool:
+        return bool(self.tokens) and self.usable < self.version.example_count
+
+    @property
+    def trimmed(self) -> int:
+        """How many examples are cut and yet trained."""
+        return max(0, self.tokens["cut"] - self.tokens["lost"]) if self.tokens else 0
+
+    @cached_property
     def blockers(self) -> list[UserError]:
         return jobs.blockers(self.job)
+
+    @property
+    def reasons(self) -> list[UserError]:
+        """The blockers as they stand beside the button; why a file can't be read stands above."""
+        if self.version and self.version.status == DatasetVersion.Status.FAILED:
+            settled = jobs.settings_blockers(self.job)
+            return [*settled, UserError("data_unreadable")]
+        return self.blockers
+
+    @cached_property
+    def complete(self) -> set[int]:
+        """The numbers of the steps that need nothing more."""
+        found = {1}
+        if not jobs.settings_blockers(self.job):
+            found.add(2)
+        if self.has_data and not self.blockers:
+            found.add(3)
+        return found
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return jobs.fingerprint(self.job)

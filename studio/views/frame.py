@@ -61,7 +61,7 @@ class Frame:
         user = getattr(self.request, "user", None)
         if user is None or not user.is_authenticated:
             return {"running": 0, "queued": 0}
-        return jobs.counts(user)
+        return jobs.counts()
 
     @property
     def running(self) -> int:

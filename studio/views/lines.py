@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from studio.models import User
-from studio.templatetags.studio import duration, plain
+from studio.templatetags.studio import duration, plain, share
 from training import jobs, recipe, registry
 from training.models import Job, TunedModel
 
@@ -48,8 +48,8 @@ def settings_of(job: Job, numbers: dict) -> list[Setting]:
     found = []
     for knob in recipe.knobs_of(job.method):
         if knob.key in numbers:
-            unit = str(knob.unit)
-            value = f"{plain(numbers[knob.key])}{unit}"
+            number = numbers[knob.key]
+            value = share(number) if knob.is_share else f"{plain(number)}{knob.unit}"
             found.append(Setting(str(knob.label), value, knob.key not in job.knobs))
     if numbers and job.overflow != recipe.CUT:
         found.append(Setting(_("긴 예제"), str(recipe.OVERFLOWS[job.overflow]), False))
@@ -70,31 +70,47 @@ def happening(job: Job) -> str:
     sentence = {
         Status.VALIDATING: _("학습 데이터를 확인하고 있습니다."),
         Status.PAUSED: _("학습을 잠시 멈추었습니다."),
-        Status.SUCCEEDED: _("학습이 끝났습니다. 모델을 로드하면 대화해 볼 수 있습니다."),
+        Status.SUCCEEDED: _("학습이 끝났습니다. 플레이그라운드에서 대화하며 확인해 보세요."),
         Status.FAILED: _("학습을 마치지 못했습니다. 아래에서 까닭과 해결 방법을 확인하세요."),
         Status.CANCELLED: _("학습을 취소했습니다."),
     }.get(job.status)
     return sentence or (waiting(job) if job.status == Status.QUEUED else running(job))
 
 
+def accepted(job: Job) -> str:
+    """Say what 조정 시작 led to: the start, or a place in line."""
+    before = jobs.ahead(job)
+    if before:
+        return in_line(before)
+    return _("{name} 학습을 신청했습니다. 곧 시작합니다.").format(name=job)
+
+
+def in_line(before: int) -> str:
+    return _(
+        "차례를 기다립니다. 앞에 다른 학습이 {ahead}개 있습니다. 끝나면 저절로 시작합니다."
+    ).format(ahead=before)
+
+
 def waiting(job: Job) -> str:
-    place = getattr(job, "place", None) or jobs.place(job)
+    before = jobs.ahead(job)
+    if before:
+        return in_line(before) + " " + _("이 창은 닫아도 됩니다.")
     if job.attempt:
         return _("중단된 곳부터 곧 이어서 학습합니다. 이 창은 닫아도 됩니다.")
-    if place <= 1:
-        return _("다음 차례입니다. 곧 학습을 시작합니다. 이 창은 닫아도 됩니다.")
-    sentence = _("앞에 {ahead}개의 학습이 있습니다. 차례가 되면 시작하니 이 창은 닫아도 됩니다.")
-    return sentence.format(ahead=place - 1)
+    return _("곧 학습을 시작합니다. 이 창은 닫아도 됩니다.")
 
 
 def running(job: Job) -> str:
     if job.cancel_requested:
-        return _("취소하는 중입니다. 하던 스텝을 마치면 멈춥니다.")
+        if job.step:
+            return _("취소하는 중입니다. 하던 스텝을 마치면 멈춥니다.")
+        return _("취소하는 중입니다. 준비하던 일을 멈추면 끝납니다.")
     phase = job.progress.get("phase", "")
     if not job.step:
-        return {
-            "reading": _("예제를 토큰으로 바꾸고 있습니다."),
-        }.get(phase, _("기본 모델과 학습 데이터를 준비하고 있습니다."))
+        preparing = {"reading": _("예제를 토큰으로 바꾸고 있습니다.")}.get(
+            phase, _("기본 모델과 학습 데이터를 준비하고 있습니다.")
+        )
+        return preparing + " " + _("이 창은 닫아도 됩니다.")
     if phase == "saving":
         return _("학습한 모델을 저장하고 있습니다.")
     left = job.progress.get("seconds_left")

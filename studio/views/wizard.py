@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from studio.forms import LibraryForm, MethodForm, ModelForm, UploadForm, UrlForm
 from studio.forms import library as own_library
 from studio.middleware import wants_json
+from studio.views import lines
 from studio.views.datasets import numbered
 from studio.views.drafts import Step, Summary
 from training import bases, jobs, recipe, samples
@@ -33,6 +34,9 @@ STEPS = (
     Step(3, "wizard-data", gettext_lazy("학습 데이터 설정")),
 )
 SHOWN_EXAMPLES, SHOWN_PROBLEMS = 3, 10
+BY_HAND = "drafts_by_hand"
+"""Session key: the drafts whose knobs are set by hand."""
+REMEMBERED_DRAFTS = 50
 
 
 def draft_view(view: Callable) -> Callable:
@@ -96,8 +100,10 @@ def model(request: HttpRequest, job: Job) -> HttpResponse:
     """Step 2: 모델 설정."""
     extra = {"bases": bases.catalogue(), "models_folder": settings.MODELS}
     if request.method != "POST":
-        return show(request, job, 2, form=ModelForm(job), **extra)
+        form = ModelForm(job, is_manual=job.pk in request.session.get(BY_HAND, ()))
+        return show(request, job, 2, form=form, **extra)
     form = ModelForm(job, request.POST, is_draft=bool(request.htmx))
+    remember_mode(request, job, form)
     if form.is_valid():
         jobs.edit(job, **form.draft())
         return saved(request, job, "wizard-data")
@@ -106,6 +112,15 @@ def model(request: HttpRequest, job: Job) -> HttpResponse:
         context = {"job": job, "summary": Summary(job), "form": form}
         return render(request, "wizard/_summary.html", context, status=422)
     return show(request, job, 2, 422, form=form, **extra)
+
+
+def remember_mode(request: HttpRequest, job: Job, form: ModelForm) -> None:
+    """Keep «직접 설정» open for the next visit, also where no value of its own is saved yet."""
+    known = request.session.get(BY_HAND, [])
+    if form.is_manual and job.pk not in known:
+        request.session[BY_HAND] = [*known, job.pk][-REMEMBERED_DRAFTS:]
+    elif not form.is_manual and job.pk in known:
+        request.session[BY_HAND] = [pk for pk in known if pk != job.pk]
 
 
 def saved(request: HttpRequest, job: Job, onward: str) -> HttpResponse:
@@ -211,16 +226,20 @@ def summary(request: HttpRequest, job: Job) -> HttpResponse:
 def start(request: HttpRequest, job: Job) -> HttpResponse:
     """조정 시작."""
     try:
-        jobs.start(job)
+        jobs.start(job, seen=request.POST.get("seen", ""))
     except UserError as error:
-        return show_data(request, job, 422, start_error=error)
-    messages.success(request, _("{name} 학습을 시작했습니다.").format(name=job))
+        is_shown = error.code in {blocker.code for blocker in jobs.blockers(job)}
+        return show_data(request, job, 422, start_error=None if is_shown else error)
+    messages.success(request, lines.accepted(job))
     return redirect("model", job.pk)
 
 
-@require_POST
+@require_form
 @draft_view
 def discard(request: HttpRequest, job: Job) -> HttpResponse:
+    """Ask on a page of its own, then throw the draft away."""
+    if request.method != "POST":
+        return render(request, "wizard/discard.html", {"draft": job})
     jobs.delete(job)
     messages.success(request, _("작성 중이던 학습을 지웠습니다."))
     return redirect("train")

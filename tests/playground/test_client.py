@@ -97,7 +97,7 @@ async def test_an_engine_that_dies_while_it_talks_is_a_user_error(settings, room
     process = EngineProcess()
     settings.ENGINE_SOCKET = process.socket
     try:
-        events = client.stream("base:roomy", QUESTION, Parameters(max_tokens=4096))
+        events = client.stream("base:roomy", QUESTION, Parameters(temperature=0, max_tokens=4096))
         with pytest.raises(UserError) as caught:
             async for event in events:
                 if isinstance(event, Delta):
@@ -110,7 +110,7 @@ async def test_an_engine_that_dies_while_it_talks_is_a_user_error(settings, room
 
 async def test_closing_the_stream_stops_the_generation(engine, settings, roomy_base):
     settings.MODELS = roomy_base.parent
-    events = client.stream("base:roomy", QUESTION, Parameters(max_tokens=4096))
+    events = client.stream("base:roomy", QUESTION, Parameters(temperature=0, max_tokens=4096))
     async with contextlib.aclosing(events):
         async for event in events:
             if isinstance(event, Delta):

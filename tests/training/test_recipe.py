@@ -46,8 +46,8 @@ def test_all_errors_are_told_at_once():
 
 
 def test_auto_resolves_to_numbers_for_every_knob_of_the_method():
-    lora = recipe.resolve("lora", {}, examples=300, context_length=8192)
-    assert lora["epochs"] == 3 and lora["learning_rate"] == 2e-4 and lora["max_length"] == 2048
+    lora = recipe.resolve("lora", {}, examples=300, context_length=32_768)
+    assert lora["epochs"] == 3 and lora["learning_rate"] == 2e-4 and lora["max_length"] == 8192
     assert lora["lora_alpha"] == 2 * lora["lora_rank"]
     full = recipe.resolve("full", {}, examples=300, context_length=512)
     assert full["learning_rate"] == 2e-5 and full["max_length"] == 512
