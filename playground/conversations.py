@@ -1,5 +1,7 @@
 """The verbs of a conversation: begin it, add to it, name it, take it away."""
 
+from typing import Any
+
 from django.utils import timezone
 
 from playground.models import Conversation, Message
@@ -10,7 +12,7 @@ from training.errors import UserError
 TITLE_LENGTH = 40
 
 
-def create(owner: object, model: str, system_prompt: str = "") -> Conversation:
+def create(owner: Any, model: str, system_prompt: str = "") -> Conversation:
     return Conversation.objects.create(
         owner=owner,
         model=model,

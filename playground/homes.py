@@ -5,6 +5,7 @@ Paths are made here, from the catalogue and the rows, never from what a user sen
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from training import bases, registry
 from training.bases import Base
@@ -68,7 +69,7 @@ class Choices:
         return next((choice.name for choice in [*self.tuned, *self.bases]), "")
 
 
-def choices(owner: object) -> Choices:
+def choices(owner: Any) -> Choices:
     """Return what a user may talk to: every base that passes the gate, and the own models."""
     usable = [base for base in bases.catalogue() if base.problem is None]
     tuned = TunedModel.objects.filter(owner=owner)

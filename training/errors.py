@@ -20,8 +20,10 @@ class UserError(Exception):
         self.params = params
 
     @classmethod
-    def of(cls, stored: dict) -> "UserError":
+    def of(cls, stored: dict | None) -> "UserError":
         """Return the error that `as_dict` stored."""
+        if stored is None:
+            return cls("unexpected")
         return cls(stored["code"], **stored.get("params", {}))
 
     def as_dict(self) -> dict:

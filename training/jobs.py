@@ -79,7 +79,7 @@ def usable_examples(job: Job) -> int:
     """Return how many examples are left when the limit on their length has had its say."""
     count = token_count(job)
     if count is None or count.status != TokenCount.Status.READY:
-        return job.version.example_count
+        return job.version.example_count if job.version else 0
     away = "cut" if job.overflow == recipe.DROP else "lost"
     return count.result["examples"] - count.result[away]
 
@@ -128,13 +128,13 @@ def _length_blockers(job: Job, counted: dict) -> list[UserError]:
     left = usable_examples(job)
     if left >= settings.MIN_EXAMPLES:
         return []
-    is_dropping = job.overflow == recipe.DROP
+    context = bases.find(job.base).context_length
+    code = "too_few_after_dropping" if job.overflow == recipe.DROP else "too_few_after_cutting"
     return [
         UserError(
-            "too_few_after_dropping" if is_dropping else "too_few_after_cutting",
+            code if limit < context else "too_few_within_the_base",
             count=left, minimum=settings.MIN_EXAMPLES, examples=counted["examples"],
-            lost=counted["examples"] - left, limit=limit, longest=longest,
-            context=bases.find(job.base).context_length,
+            lost=counted["examples"] - left, limit=limit, longest=longest, context=context,
         )
     ]  # fmt: skip
 

@@ -5,6 +5,7 @@ The letters are those of the row's id, so a name from before a renaming still le
 """
 
 import re
+from typing import Any
 
 from django.utils.text import slugify
 
@@ -37,7 +38,7 @@ def find(owner: object, name: str) -> Base | TunedModel:
         raise
 
 
-def _tuned(owner: object, name: str) -> TunedModel:
+def _tuned(owner: Any, name: str) -> TunedModel:
     match = TUNED.fullmatch(name)
     found = match and TunedModel.objects.filter(
         owner=owner, base=match["base"], pk__startswith=match["letters"]

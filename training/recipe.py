@@ -7,9 +7,15 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+    Words = str | _StrPromise
 
 AUTO = "auto"
 LORA, FULL = "lora", "full"
@@ -20,10 +26,10 @@ SEED = 42
 @dataclass(frozen=True)
 class Method:
     key: str
-    label: str
-    summary: str
-    when: str
-    cost: str
+    label: "Words"
+    summary: "Words"
+    when: "Words"
+    cost: "Words"
 
 
 METHODS = {
@@ -56,14 +62,14 @@ OVERFLOWS = {
 @dataclass(frozen=True)
 class Knob:
     key: str
-    label: str
-    help: str
-    unit: str
+    label: "Words"
+    help: "Words"
+    unit: "Words"
     kind: str
     """int or float."""
     low: float
     high: float
-    rule: str
+    rule: "Words"
     """What auto does, in one sentence."""
     methods: tuple[str, ...] = (LORA, FULL)
     expert: bool = False
@@ -115,6 +121,7 @@ KNOBS = (
         16,
         131_072,
         _("기본 모델의 한계를 따르되 8,192토큰을 넘지 않습니다."),
+        counters=("토큰",),
         expert=True,
     ),
     Knob(
@@ -184,7 +191,7 @@ class Invalid(Exception):
     """Knobs that can't be used. `errors` maps a knob's key to a sentence for the user, `sound`
     holds the numbers of the others."""
 
-    def __init__(self, errors: dict[str, str], sound: dict | None = None) -> None:
+    def __init__(self, errors: "dict[str, Words]", sound: dict | None = None) -> None:
         super().__init__(errors)
         self.errors, self.sound = errors, sound or {}
 
@@ -204,7 +211,8 @@ def parse(method: str, raw: Mapping[str, object]) -> dict:
 
     Raises: Invalid with a sentence for each knob that is out of its bounds.
     """
-    errors, chosen = {}, {}
+    errors: dict[str, Words] = {}
+    chosen: dict = {}
     for knob in knobs_of(method):
         value = str(raw.get(knob.key, "")).strip()
         if value in ("", AUTO, str(_("자동"))) or (value in ("0", "0.0") and knob.low > 0):

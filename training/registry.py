@@ -41,6 +41,7 @@ def prepare(job: Job) -> Path:
     Raises: UserError when the base is gone or refused.
     """
     base = bases.find(job.base)
+    assert job.version is not None  # the database holds that a started job has data
     run = run_folder(job)
     examples = run / "examples"
     source = versions.folder(job.version)

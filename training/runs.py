@@ -87,7 +87,7 @@ def settle(job: Job, outcome: Outcome) -> None:
     elif outcome.is_done:
         _finish(job)
     elif outcome.is_users_error:
-        jobs.fail(job, outcome.error)
+        jobs.fail(job, outcome.error or {})
     elif _wants_cancel(job):
         jobs.stopped(job)
     elif outcome.is_stopped or outcome.sent_home:

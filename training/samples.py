@@ -32,7 +32,7 @@ def start(owner) -> Job:
         return job
     bases.find(bases.BUILTIN.slug)
     folder = Path(mkdtemp(dir=versions.incoming()))
-    copy = shutil.copy(FOLDER / "enquiries.jsonl", folder)
+    copy = Path(shutil.copy(FOLDER / "enquiries.jsonl", folder))
     source = DatasetVersion.Source.SAMPLE
     version = versions.from_upload(owner, _("민원 부서 나누기 예제.jsonl"), copy, source)
     folder.rmdir()

@@ -25,6 +25,7 @@ from training.leases import Order
 from training.lifeline import Lifeline, end_group
 
 logger = logging.getLogger(__name__)
+Said = queue.SimpleQueue[dict]
 TICK_SECONDS = 0.1
 GRACE_SECONDS = 15
 EXIT_USER_ERROR, EXIT_STOPPED = 2, 75
@@ -96,11 +97,12 @@ def supervise(
             end_group(process)
             process.wait()
             line.close()
-            process.stdout.close()
+            if process.stdout:
+                process.stdout.close()
 
 
 def _watch(process: subprocess.Popen, line: Lifeline, beat: Callable) -> Outcome:
-    outcome, said = Outcome(), queue.SimpleQueue()
+    outcome, said = Outcome(), Said()
     reader = threading.Thread(target=_read, args=(process, said), daemon=True)
     reader.start()
     pending: list[dict] = []
@@ -141,8 +143,8 @@ def _beat(beat: Callable, events: list[dict]) -> Order | None:
         return None
 
 
-def _read(process: subprocess.Popen, said: queue.SimpleQueue) -> None:
-    for raw in process.stdout:
+def _read(process: subprocess.Popen, said: Said) -> None:
+    for raw in process.stdout or ():
         try:
             event = json.loads(raw)
         except ValueError:
@@ -151,7 +153,7 @@ def _read(process: subprocess.Popen, said: queue.SimpleQueue) -> None:
             said.put(event)
 
 
-def _collect(said: queue.SimpleQueue, pending: list[dict], outcome: Outcome) -> None:
+def _collect(said: Said, pending: list[dict], outcome: Outcome) -> None:
     while not said.empty():
         event = said.get()
         outcome.results[event["kind"]] = event

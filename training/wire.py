@@ -167,7 +167,7 @@ def job(row: Job) -> dict:
         "train_method": row.method,
         "overflow": row.overflow,
         "suffix": row.name,
-        "training_file": FILE_MARK + row.version_id,
+        "training_file": f"{FILE_MARK}{row.version_id}",
         "trained_tokens": row.progress.get("trained_tokens") if row.is_final else None,
         "error": problem(row),
         "seed": (row.resolved | row.knobs).get("seed", recipe.SEED),

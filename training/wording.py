@@ -5,8 +5,14 @@ come out, in the reader's language. The only table of its kind; whoever raises k
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+    Words = str | _StrPromise
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +23,7 @@ class Sentence:
     cure: str
 
 
-SENTENCES: dict[str, tuple[str, str]] = {
+SENTENCES: "dict[str, tuple[Words, Words]]" = {
     # --- anything ---------------------------------------------------------------------------
     "unexpected": (
         _("예상하지 못한 문제가 생겼습니다."),
@@ -127,6 +133,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "too_few_after_cutting": (
         _("예제 {examples}개 가운데 {lost}개는 {limit}토큰까지 자르면 답변이 남지 않아, 쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."),
         _("«예제 최대 길이»를 늘리거나 예제를 짧게 고치세요. 가장 긴 예제는 {longest}토큰이고, 이 기본 모델은 {context}토큰까지 읽습니다."),
+    ),
+    "too_few_within_the_base": (
+        _("예제 {examples}개 가운데 {lost}개는 이 기본 모델이 읽는 {limit}토큰 안에 들어오지 않아, 쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."),
+        _("예제를 짧게 고치거나 더 길게 읽는 기본 모델을 선택하세요. 가장 긴 예제는 {longest}토큰입니다."),
     ),
     "too_few_after_dropping": (
         _("예제 {examples}개 가운데 {lost}개는 {limit}토큰보다 길어서 빼므로, 쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."),

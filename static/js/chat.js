@@ -67,6 +67,7 @@ class Answer {
     this.text = document.createTextNode("");
     this.turn.querySelector(".turn-text").replaceChildren(this.text);
     this.failed = false;
+    this.isStopping = false;
     toBottom();
   }
 
@@ -141,7 +142,9 @@ const frames = {
   delta: ({ text }) => answer?.add(text),
   done: ({ message }) => {
     if (!answer) return;
-    const said = answer.failed ? "" : message ? words.done : words.nothing;
+    const isStopped = answer.isStopping || message?.usage?.finish_reason === "stopped";
+    const told = isStopped ? words.stopped : message ? words.done : words.nothing;
+    const said = answer.failed ? "" : told;
     endAnswer(message?.usage, words[ending(message?.usage?.finish_reason)]);
     say(said);
     refreshState();
@@ -291,6 +294,7 @@ question.addEventListener("keydown", (event) => {
 });
 
 find("stop").addEventListener("click", () => {
+  if (answer) answer.isStopping = true;
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "stop" }));
   question.focus();
 });

@@ -68,6 +68,7 @@ def dataset(request: HttpRequest, pk: str) -> HttpResponse:
         "page": page,
         "examples": numbered(version, start, PAGE) if is_ready and version.example_count else [],
         "problems": versions.problems(version, 0, 200) if version.problem_count else [],
+        "users": versions.users(row),
     }
     return render(request, "datasets/dataset.html", context)
 
@@ -76,7 +77,7 @@ def dataset(request: HttpRequest, pk: str) -> HttpResponse:
 def delete(request: HttpRequest, pk: str) -> HttpResponse:
     row = get_object_or_404(own(request), pk=pk)
     if request.method != "POST":
-        return render(request, "datasets/delete.html", {"dataset": row})
+        return render(request, "datasets/delete.html", {"dataset": row, "users": versions.users(row)})
     versions.delete(row)
     messages.success(request, _("{name} 데이터를 삭제했습니다.").format(name=row.name))
     return redirect("datasets")

@@ -22,12 +22,13 @@ def home(request: HttpRequest) -> HttpResponse:
         "drafts": Job.objects.filter(owner=request.user, status=Status.DRAFT)[:A_FEW],
         "tuned_models": TunedModel.objects.filter(owner=request.user)[:A_FEW],
     }
-    if not found:
-        builtin = [base for base in bases.catalogue() if base.is_builtin]
-        context |= {"builtin": builtin[0] if builtin else None, "minimum": settings.MIN_EXAMPLES}
-        context |= try_out() if builtin else {}
-        return render(request, "home_newcomer.html", context)
-    return render(request, "home.html", context)
+    builtin = next((base for base in bases.catalogue() if base.is_builtin), None)
+    context |= {"builtin": builtin, "minimum": settings.MIN_EXAMPLES}
+    context |= questions() if builtin else {}
+    if found:
+        return render(request, "home.html", context)
+    context |= {"sample_seconds": samples.seconds()} if builtin else {}
+    return render(request, "home_newcomer.html", context)
 
 
 @require_GET
@@ -37,14 +38,10 @@ def live(request: HttpRequest) -> HttpResponse:
     return render(request, "_live_jobs.html", {"live": in_order(found)})
 
 
-def try_out() -> dict:
-    """Return what «예제로 해보기» and the try on the base model before it show."""
+def questions() -> dict:
+    """Return what the guide asks the base model before anything is tuned."""
     question = samples.held_out(1)[0]["prompt"]
-    return {
-        "sample_seconds": samples.seconds(),
-        "question": question,
-        "question_with_examples": samples.with_examples(question),
-    }
+    return {"question": question, "question_with_examples": samples.with_examples(question)}
 
 
 def in_order(live: list[Job]) -> list[Job]:

@@ -120,6 +120,7 @@ def rename(request: HttpRequest, pk: str) -> HttpResponse:
 def delete(request: HttpRequest, pk: str) -> HttpResponse:
     job = own(request, pk)
     if request.method != "POST":
+        jobs.refuse_live(job)
         context = {"job": job, "tuned": getattr(job, "tuned", None)}
         return render(request, "models/delete.html", context)
     name = str(job)

@@ -43,13 +43,13 @@ def administrators_only(view: View) -> View:
 def setup(request: HttpRequest, token: str) -> HttpResponse:
     """Make the first administrator's account and sign in with it."""
     if not accounts.opens_setup(token):
-        raise Http404
+        return render(request, "setup_used.html", status=404)
     form = PersonForm(request.POST or None)
     if request.method != "POST" or not form.is_valid():
         return render(request, "setup.html", {"form": form}, status=422 if form.errors else 200)
     user = accounts.create_administrator(token, **form.account())
     if user is None:
-        raise Http404
+        return render(request, "setup_used.html", status=404)
     login(request, user)
     return redirect("home")
 

@@ -121,4 +121,4 @@ def test_an_engine_that_refuses_gives_its_reason(api, monkeypatch):
 
     monkeypatch.setattr(client, "load", refuse)
     answer = api.post("/v1/models/tiny/load")
-    assert answer.status_code == 422 and "9000 MB" in answer.json()["error"]["message"]
+    assert answer.status_code == 422 and "9,000 MB" in answer.json()["error"]["message"]

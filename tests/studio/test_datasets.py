@@ -12,7 +12,7 @@ def test_an_empty_list_says_what_to_do(signed_in):
 def test_the_list_shows_format_and_counts(signed_in, user, make):
     make.version(user)
     page = signed_in.get("/data/").text
-    assert "JSONL (prompt · completion)" in page and "준비됨" in page and ">40<" in page
+    assert "JSONL · 질문과 답변" in page and "준비됨" in page and ">40<" in page
 
 
 def test_the_list_needs_the_same_few_queries_for_many(
@@ -60,11 +60,14 @@ def test_deleting_asks_first(signed_in, user, make):
     assert not Dataset.objects.exists()
 
 
-def test_data_that_a_job_used_stays(signed_in, user, make):
+@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled"])
+def test_data_that_a_job_used_stays_and_the_job_is_named(signed_in, user, make, status):
     version = make.version(user)
-    make.job(user, version, status="succeeded")
+    job = make.job(user, version, status=status)
     url = f"/data/{version.dataset_id}/delete/"
-    assert "지울 수 없습니다" in signed_in.get(url).text
+    for page in (signed_in.get(url).text, signed_in.get(f"/data/{version.dataset_id}/").text):
+        assert "지금은 삭제할 수 없습니다" in page and "취소되었거나 실패한 학습도" in page
+        assert f'href="/models/{job.pk}/"' in page and "그대로 두기" not in page
     assert signed_in.post(url).status_code == 422
     assert Dataset.objects.exists()
 

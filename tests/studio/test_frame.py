@@ -50,6 +50,13 @@ def test_the_queue_pill_counts_and_polls_only_while_something_is_live(signed_in,
     assert "학습 중 1" in page and "대기 1" in page and "every 5s" in page
 
 
+def test_the_queue_pill_counts_the_whole_machine_and_names_nobody(signed_in, stranger, make):
+    assert "학습 없음" in signed_in.get("/queue/").text
+    make.job(stranger, make.version(stranger), status="running", name="남의 것")
+    page = signed_in.get("/queue/").text
+    assert "학습 중 1" in page and "남의 것" not in page
+
+
 def test_the_present_place_is_marked_in_the_navigation(signed_in):
     page = signed_in.get("/data/").text
     assert page.count('aria-current="page"') == 2  # the bar and the small screen's menu

@@ -18,7 +18,7 @@ def test_somebody_who_returns_sees_work_models_and_drafts(signed_in, user, make)
     make.tuned(make.job(user, version, status="succeeded", name="다 배운 것"))
     Job.objects.create(owner=user, name="쓰다 만 것")
     page = signed_in.get("/").text
-    for name in ("지금 배우는 것", "다 배운 것", "쓰다 만 것"):
+    for name in ("지금 배우는 것", "다 배운 것", "쓰다 만 것", "미세 조정이 필요할까요?"):
         assert name in page
     assert "every 2s" in page
 

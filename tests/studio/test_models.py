@@ -126,7 +126,8 @@ def test_another_try_is_a_new_draft_with_the_same_settings(
 
 def test_cancelling_asks_first(signed_in, user, version, make):
     job = make.job(user, version)
-    assert "취소할까요?" in signed_in.get(f"/models/{job.pk}/cancel/").text
+    page = signed_in.get(f"/models/{job.pk}/cancel/").text
+    assert "취소할까요?" in page and "아직 시작하지 않은 학습입니다." in page
     job.refresh_from_db()
     assert job.status == "queued"
     signed_in.post(f"/models/{job.pk}/cancel/")
@@ -153,15 +154,55 @@ def test_deleting_asks_says_what_goes_and_leaves_the_data(signed_in, user, versi
 
 
 def test_a_live_job_is_not_deleted(signed_in, running):
-    assert signed_in.post(f"/models/{running.pk}/delete/").status_code == 422
+    url = f"/models/{running.pk}/delete/"
+    for answer in (signed_in.get(url), signed_in.post(url)):
+        assert answer.status_code == 422 and "아직 진행 중이라" in answer.text
     running.refresh_from_db()
+
+
+def test_a_job_that_waits_was_asked_for_and_not_started(signed_in, user, version, running, make):
+    job = make.job(user, version)
+    page = " ".join(signed_in.get(f"/models/{job.pk}/").text.split())
+    assert "</time> 신청" in page and "</time> 시작" not in page
+    assert "앞에 다른 학습이 1개 있습니다." in page
+    assert "</time> 시작" in signed_in.get(f"/models/{running.pk}/").text
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "succeeded"])
+def test_every_job_that_is_over_can_be_done_again(signed_in, user, version, make, status):
+    job = make.job(user, version, status=status)
+    if status == "succeeded":
+        make.tuned(job)
+    again = f"/models/{job.pk}/retry/"
+    assert again in signed_in.get(f"/models/{job.pk}/").text
+    assert (again in signed_in.get("/models/").text) is (status != "succeeded")
+
+
+def test_preparing_and_cancelling_are_said_as_they_are(signed_in, running):
+    url = f"/models/{running.pk}/"
+    Job.objects.update(step=0, progress={})
+    page = signed_in.get(url).text
+    assert "준비하고 있습니다. 이 창은 닫아도 됩니다." in page
+    assert "아직 배운 것이 없습니다" in page
+    Job.objects.update(cancel_requested=True)
+    page = signed_in.get(url).text
+    assert "취소하는 중</span>" in page and "하던 스텝을" not in page
+
+
+def test_shares_and_epochs_are_written_the_short_way(signed_in, running):
+    numbers = {"epochs": 1, "warmup_ratio": 0.1, "validation_share": 0.0833}
+    Job.objects.update(resolved=numbers, progress={"epoch": 0.2083})
+    page = signed_in.get(f"/models/{running.pk}/").text
+    assert "10 %" in page and "8.3 %" in page
+    assert '0.21<span class="of"> / 1<' in page
 
 
 def test_a_finished_job_offers_load_and_playground(signed_in, user, version, make):
     tuned = make.tuned(make.job(user, version, status="succeeded"))
     page = signed_in.get(f"/models/{tuned.job_id}/").text
     assert f"/playground/state/?model=tuned:{tuned.pk}" in page
-    assert f"/playground/?model=tuned:{tuned.pk}" in page
+    assert f'class="button primary" href="/playground/?model=tuned:{tuned.pk}"' in page
+    assert "로드하면" not in page
 
 
 PARTS = ["", "now/", "points/", "table/", "log/", "cancel/", "rename/", "delete/"]

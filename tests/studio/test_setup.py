@@ -49,7 +49,9 @@ def test_the_link_works_once(client, link):
 
 
 def test_a_wrong_token_opens_nothing(client, link):
-    assert client.get("/setup/wrong/").status_code == 404
+    answer = client.get("/setup/wrong/")
+    assert answer.status_code == 404
+    assert "설정 주소가 맞지 않거나 이미 쓰였습니다" in answer.text and "/login/" in answer.text
     assert client.post("/setup/wrong/", FORM).status_code == 404
     assert not User.objects.exists()
 
@@ -79,7 +81,7 @@ def test_a_failed_creation_leaves_the_link_usable(link, monkeypatch):
     [
         ({"again": "another-one-9"}, "두 비밀번호가 서로 다릅니다."),
         ({"password": "12345", "again": "12345"}, "비밀번호"),
-        ({"username": "한 칸"}, "아이디"),
+        ({"username": "한 칸"}, "아이디에는 빈칸을 쓸 수 없습니다."),
     ],
 )
 def test_an_invalid_form_comes_back_with_the_reason(client, link, change, sentence):

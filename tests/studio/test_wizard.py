@@ -1,5 +1,7 @@
 """모델 학습: a draft that keeps what was entered, its data, and 조정 시작."""
 
+import re
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
@@ -79,10 +81,33 @@ def test_a_bad_knob_is_422_and_what_is_sound_is_saved(signed_in, draft, base):
     for headers in (HTMX, {}):
         answer = signed_in.post(at(draft, "model"), form, headers=headers)
         assert answer.status_code == 422
-        assert "1부터 50까지" in answer.text
+        assert "1에서 50 사이" in answer.text
     assert 'value="many"' in answer.text  # nothing that was typed is lost
     draft.refresh_from_db()
-    assert draft.name == "민원" and draft.knobs == {}
+    assert draft.name == "민원" and draft.knobs == {"batch_size": 4}
+
+
+def test_a_wrong_knob_is_marked_and_leaves_its_last_sound_value(signed_in, draft, base):
+    form = {"name": "민원", "base": base, "mode": "manual", "epochs": "5", "seed": "7"}
+    signed_in.post(at(draft, "model"), form, headers=HTMX)
+    answer = signed_in.post(at(draft, "model"), form | {"epochs": "오", "seed": "8"}, headers=HTMX)
+    assert 'data-mistake-of="id_epochs"' in answer.text
+    draft.refresh_from_db()
+    assert draft.knobs == {"epochs": 5, "seed": 8}
+
+
+def test_settings_by_hand_stay_open_where_no_value_could_be_kept(signed_in, draft, base):
+    form = {"name": "민원", "base": base, "mode": "manual", "epochs": "many"}
+    signed_in.post(at(draft, "model"), form, headers=HTMX)
+    assert 'id="mode-manual" checked' in signed_in.get(at(draft, "model")).text
+    signed_in.post(at(draft, "model"), form | {"mode": "recommended"}, headers=HTMX)
+    assert 'id="mode-manual" checked' not in signed_in.get(at(draft, "model")).text
+
+
+def test_the_settings_say_automatic_in_words(signed_in, draft):
+    page = signed_in.get(at(draft, "model")).text
+    assert ">auto<" not in page and '"auto"' not in page and "(auto)" not in page
+    assert 'placeholder="자동"' in page and "비워 두면" in page
 
 
 def test_recommended_settings_ignore_what_stands_in_the_fields(signed_in, draft, base):
@@ -136,7 +161,13 @@ def test_an_empty_upload_is_422(signed_in, draft):
 def test_a_url_that_cannot_be_meant_is_422_with_the_reason(signed_in, draft):
     answer = signed_in.post(at(draft, "url"), {"url": "ftp://example.org/a.jsonl"})
     assert answer.status_code == 422
-    assert "ftp" in answer.text and 'value="ftp://example.org/a.jsonl"' in answer.text
+    assert "http:// 또는 https://로 시작하는 주소가 아닙니다." in answer.text
+    assert 'value="ftp://example.org/a.jsonl"' in answer.text
+
+
+def test_data_of_a_url_is_named_by_host_and_path(signed_in, draft):
+    signed_in.post(at(draft, "url"), {"url": "https://files.example/login?next=rows.jsonl"})
+    assert DatasetVersion.objects.get().dataset.name == "files.example/login"
 
 
 def test_data_from_the_library_can_be_taken(signed_in, draft, user, make):
@@ -176,7 +207,8 @@ def test_once_counted_the_summary_says_what_will_be_cut_and_opens_the_start(sign
     (settings.DATA / "speed.json").write_text('{"gigaflops": 900}')
     page = signed_in.get(at(ready, "summary"), headers=HTMX).text
     assert "예상 시간" in page and "이 컴퓨터의 속도 기준" in page
-    assert "예제 3개가" in page and "1개는 답변이 남지 않아" in page
+    assert "예제 2개가" in page and "예제 1개는" in page and "답변이 들어오지 않아" in page
+    assert "예제 40개 가운데 39개 사용" in page
     assert 'id="start"' in page and "disabled" not in page
     assert "every 1s" not in page
 
@@ -202,17 +234,58 @@ def test_the_recommended_settings_cut_long_examples(signed_in, ready):
     assert ready.overflow == "cut"
 
 
+def seen(page: str) -> dict:
+    """Return what the start form of a page posts."""
+    return {"seen": re.search(r'name="seen" value="(\w+)"', page)[1]}
+
+
 def test_start_puts_the_job_in_line_and_shows_it(signed_in, ready):
     counted(ready)
-    assert signed_in.post(at(ready, "start")).url == f"/models/{ready.pk}/"
+    form = seen(signed_in.get(at(ready, "data")).text)
+    answer = signed_in.post(at(ready, "start"), form, follow=True)
+    assert answer.redirect_chain[-1][0] == f"/models/{ready.pk}/"
+    assert "곧 시작합니다" in answer.text and "시작했습니다" not in answer.text
     ready.refresh_from_db()
     assert ready.status == "queued"
 
 
+def test_a_start_that_must_wait_says_how_many_are_before_it(
+    signed_in, ready, stranger, make
+):
+    theirs = make.version(stranger)
+    make.job(stranger, theirs, status="running")
+    make.job(stranger, theirs)
+    counted(ready)
+    form = seen(signed_in.get(at(ready, "data")).text)
+    page = signed_in.post(at(ready, "start"), form, follow=True).text
+    sentence = "차례를 기다립니다. 앞에 다른 학습이 2개 있습니다. 끝나면 저절로 시작합니다."
+    assert page.count(sentence) == 2  # the message and what is happening
+
+
+def test_a_start_of_other_settings_than_the_page_shows_is_refused(signed_in, ready, base):
+    counted(ready)
+    form = seen(signed_in.get(at(ready, "data")).text)
+    elsewhere = {"name": "다른 이름", "base": base, "mode": "recommended"}
+    signed_in.post(at(ready, "model"), elsewhere, headers=HTMX)
+    answer = signed_in.post(at(ready, "start"), form)
+    assert answer.status_code == 422 and "다른 창에서 설정이 바뀌었습니다." in answer.text
+    assert "다른 이름" in answer.text
+    assert signed_in.post(at(ready, "start"), {}).status_code == 422
+    assert signed_in.post(at(ready, "start"), seen(answer.text)).status_code == 302
+
+
+def test_the_summarys_polls_refresh_what_the_start_form_has_seen(signed_in, ready):
+    before = seen(signed_in.get(at(ready, "data")).text)
+    Job.objects.update(name="새 이름")
+    after = seen(signed_in.get(at(ready, "summary"), headers=HTMX).text)
+    assert before != after == seen(signed_in.get(at(ready, "data")).text)
+
+
 def test_a_start_that_may_not_be_says_why_on_the_same_page(signed_in, draft):
-    answer = signed_in.post(at(draft, "start"))
+    answer = signed_in.post(at(draft, "start"), seen(signed_in.get(at(draft, "data")).text))
     assert answer.status_code == 422
-    assert "모델 이름이 없습니다." in answer.text
+    assert answer.text.count("모델 이름이 없습니다.") == 1
+    assert f'<a href="{at(draft, "model")}">2단계에서 모델 이름을 입력하세요.</a>' in answer.text
     draft.refresh_from_db()
     assert draft.status == "draft"
 
@@ -230,7 +303,19 @@ def test_a_started_job_leads_from_the_wizard_to_its_page(signed_in, user, base, 
         assert signed_in.get(at(job, step)).url == f"/models/{job.pk}/"
 
 
-def test_a_draft_can_be_thrown_away(signed_in, draft):
+def test_only_steps_that_need_nothing_more_are_ticked(signed_in, draft, user, make):
+    draft.version = make.version(user)
+    draft.save()
+    assert signed_in.get(at(draft, "data")).text.count('class="done"') == 1
+    draft.name = "민원"
+    draft.save()
+    assert signed_in.get(at(draft, "data")).text.count('class="done"') == 2
+
+
+def test_a_draft_is_thrown_away_after_a_question(signed_in, draft):
+    assert "이름 없는 학습을 지울까요?" in signed_in.get("/train/").text
+    assert "이름 없는 학습을 지울까요?" in signed_in.get(at(draft, "discard")).text
+    assert Job.objects.exists()
     assert signed_in.post(at(draft, "discard")).url == "/train/"
     assert not Job.objects.exists()
 
@@ -239,7 +324,9 @@ def test_a_reading_that_fails_reloads_the_page(signed_in, ready):
     DatasetVersion.objects.update(status="failed", error={"code": "file_is_page", "params": {}})
     answer = signed_in.get(at(ready, "reading"), headers=HTMX)
     assert answer.headers["HX-Refresh"] == "true"
-    assert "웹 페이지" in signed_in.get(at(ready, "data")).text
+    page = signed_in.get(at(ready, "data")).text
+    assert page.count("웹 페이지(HTML)") == 1
+    assert "먼저 읽을 수 있는 데이터를 올리세요." in page
 
 
 @pytest.mark.parametrize("step", ["method", "model", "data", "reading", "summary"])

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from training import jobs, leases, tasks
+from training import jobs, leases, tasks, wording
 from training.errors import UserError
 from training.leases import Order
 from training.models import Job, JobEvent, TokenCount, TunedModel
@@ -70,6 +70,34 @@ def test_a_draft_starts_once(draft):
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [{"name": "다른 이름"}, {"method": "full"}, {"knobs": {"seed": 7}}, {"overflow": "drop"},
+     {"base": "other"}, {"version": None}],
+)  # fmt: skip
+def test_a_draft_that_changed_since_it_was_seen_does_not_start(draft, fields):
+    seen = jobs.fingerprint(draft)
+    before = {field: getattr(draft, field) for field in fields}
+    jobs.edit(Job.objects.get(pk=draft.pk), **fields)
+    with pytest.raises(UserError, match="draft_changed"):
+        jobs.start(draft, seen=seen)
+    assert status(draft) == "draft"
+    jobs.edit(draft, **before)
+    jobs.start(draft, seen=seen)
+    assert status(draft) == "queued"
+
+
+def test_a_change_in_the_moment_of_the_start_is_not_lost(draft, monkeypatch):
+    def late(job):
+        Job.objects.filter(pk=job.pk).update(name="방금 바꾼 이름")
+        return []
+
+    monkeypatch.setattr(jobs, "blockers", late)
+    with pytest.raises(UserError, match="draft_changed"):
+        jobs.start(draft)
+    assert status(draft) == "draft"
+
+
+@pytest.mark.parametrize(
     ("fields", "code"),
     [
         ({"name": " "}, "job_without_name"),
@@ -91,20 +119,36 @@ def test_fewer_than_the_minimum_is_refused_with_both_numbers(draft, version):
     draft.refresh_from_db()
     (error,) = jobs.blockers(draft)
     assert (error.code, error.params) == ("too_few_examples", {"count": 199, "minimum": 200})
+    version.problem_count = 1
+    version.save()
+    draft.refresh_from_db()
+    assert [error.code for error in jobs.blockers(draft)] == ["too_few_with_problems"]
 
 
 def test_examples_that_cutting_leaves_without_an_answer_do_not_count(draft, version):
-    TokenCount.objects.update(result=COUNTED | {"lost": 41})
+    TokenCount.objects.update(
+        max_length=256, result=COUNTED | {"lost": 41, "cut": 50, "longest": 84_031}
+    )
+    jobs.edit(draft, knobs={"max_length": 256})
     (error,) = jobs.blockers(draft)
-    assert error.params["count"] == 199
+    assert (error.code, error.params["count"], error.params["lost"]) == (
+        "too_few_after_cutting", 199, 41
+    )  # fmt: skip
+    words = wording.say(error.code, error.params)
+    assert "240개 가운데 41개" in words.what and "84,031토큰" in words.cure
+    assert "«예제 최대 길이»를 늘리거나" in words.cure
+    TokenCount.objects.update(max_length=512)
+    jobs.edit(draft, knobs={})
+    assert jobs.blockers(draft)[0].code == "too_few_within_the_base"  # it can't read more
 
 
 def test_examples_that_are_to_be_dropped_do_not_count(draft):
-    TokenCount.objects.update(result=COUNTED | {"cut": 41, "longest": 900})
+    TokenCount.objects.update(max_length=256, result=COUNTED | {"cut": 41, "longest": 900})
+    jobs.edit(draft, knobs={"max_length": 256})
     assert not jobs.blockers(draft)
     jobs.edit(draft, overflow="drop")
     (error,) = jobs.blockers(draft)
-    assert (error.code, error.params["count"]) == ("too_few_examples", 199)
+    assert (error.code, error.params["count"]) == ("too_few_after_dropping", 199)
 
 
 def test_one_example_that_is_too_long_stops_the_job_where_it_is_to_fail(draft):
@@ -132,8 +176,10 @@ def test_the_one_who_waits_longest_is_claimed_first(user, draft, queued):
     second = jobs.retry(queued)
     jobs.start(second)
     assert (jobs.place(queued), jobs.place(second)) == (1, 2)
+    assert (jobs.ahead(queued), jobs.ahead(second)) == (0, 1)
+    assert jobs.counts() == {"running": 0, "queued": 2}
     assert jobs.claim_next().pk == queued.pk
-    assert jobs.place(second) == 1
+    assert (jobs.place(second), jobs.ahead(second)) == (1, 1)
     assert jobs.claim_next().pk == second.pk
     assert jobs.claim_next() is None
 

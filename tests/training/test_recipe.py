@@ -27,6 +27,37 @@ def test_values_are_read_as_numbers():
 
 
 @pytest.mark.parametrize(
+    ("key", "text", "number"),
+    [
+        ("learning_rate", "0,0002", 2e-4), ("learning_rate", "0.0002", 2e-4),
+        ("epochs", "3번", 3), ("epochs", "3 회", 3), ("epochs", "1회", 1), ("batch_size", "8개", 8),
+        ("max_length", "2,048토큰", 2048), ("max_length", "131,072", 131_072),
+        ("warmup_ratio", "5 %", 0.05), ("validation_share", "0,1", 0.1),
+    ],
+)  # fmt: skip
+def test_what_can_mean_one_thing_only_is_taken(key, text, number):
+    assert recipe.parse("lora", {key: text}) == {key: number}
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [("epochs", "1,5"), ("epochs", "3개"), ("epochs", "5 %"), ("learning_rate", "1,2,3"),
+     ("max_length", "20,48"), ("seed", "번")],
+)  # fmt: skip
+def test_what_could_mean_something_else_is_not(key, text):
+    with pytest.raises(recipe.Invalid):
+        recipe.parse("lora", {key: text})
+
+
+def test_bounds_are_written_without_exponents_and_the_sound_ones_are_kept():
+    with pytest.raises(recipe.Invalid) as caught:
+        recipe.parse("lora", {"learning_rate": "1", "epochs": "3"})
+    text = str(caught.value.errors["learning_rate"])
+    assert "0.0000001에서 0.1 사이의 숫자를 쓰거나 비워 두세요" in text
+    assert caught.value.sound == {"epochs": 3}
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [
         ("epochs", "51"), ("epochs", "1.5"), ("epochs", "셋"), ("batch_size", "-1"),

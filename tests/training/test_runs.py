@@ -93,3 +93,25 @@ def test_a_base_that_is_gone_fails_the_job_before_it_starts(running, models_fold
 def test_the_device_is_held_by_one_at_a_time(data):
     with runs.device_alone() as first, runs.device_alone() as second:
         assert (first, second) == (True, False)
+
+
+@pytest.mark.parametrize("exit_code", [-15, -9])
+def test_a_trainer_that_its_leaving_worker_had_to_end_is_no_crash(running, exit_code):
+    runs.settle(running, Outcome(exit_code=exit_code, sent_home=True))
+    assert status(running) == "queued" and not Job.objects.get().crashes
+
+
+def test_a_hook_that_fails_does_not_cost_the_job(running, monkeypatch, models_folder):
+    def broken() -> None:
+        raise RuntimeError("the engine is ill")
+
+    Job.objects.update(status="queued", base="gone", **leases.FREE)
+    monkeypatch.setattr(tasks, "BEFORE_HEAVY", [broken])
+    runs.train(running.pk)
+    assert Job.objects.get().error["code"] == "base_missing"
+
+
+def test_cancelling_while_its_worker_leaves_ends_the_job(running):
+    Job.objects.update(cancel_requested=True)
+    assert jobs.release(running)
+    assert status(running) == "cancelled"

@@ -9,17 +9,17 @@ import shutil
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Model
 
 from training import bases, leases, tasks
 from training.chat import Example
 from training.datasets import fetch, segments
 from training.errors import UserError
 from training.leases import Order
-from training.models import Dataset, DatasetVersion, TokenCount
+from training.models import Dataset, DatasetVersion, Job, TokenCount
 from training.supervise import Outcome, supervise
 
 RAW = "raw"
@@ -55,13 +55,15 @@ def from_url(owner, url: str) -> DatasetVersion:
     Raises: UserError when the URL can't be meant.
     """
     fetch.check(url)
-    name = url.partition("?")[0].rstrip("/").rpartition("/")[2][:255] or url[:255]
-    return _order_reading(_create(owner, source=DatasetVersion.Source.URL, url=url, file_name=name))
+    place = url.partition("?")[0].partition("#")[0].rstrip("/")
+    facts = {"url": url, "file_name": place.rpartition("/")[2][:255] or url[:255]}
+    title = place.partition("://")[2]
+    return _order_reading(_create(owner, title, source=DatasetVersion.Source.URL, **facts))
 
 
-def _create(owner, **facts) -> DatasetVersion:
+def _create(owner, title: str = "", **facts) -> DatasetVersion:
     with transaction.atomic():
-        dataset = Dataset.objects.create(owner=owner, name=facts["file_name"][:200])
+        dataset = Dataset.objects.create(owner=owner, name=(title or facts["file_name"])[:200])
         version = DatasetVersion.objects.create(dataset=dataset, **facts)
     folder(version).mkdir(parents=True, mode=0o700)
     return version
@@ -82,13 +84,19 @@ def _order_reading(version: DatasetVersion) -> DatasetVersion:
     return version
 
 
+def users(dataset: Dataset) -> list[Job]:
+    """Return the jobs that were started with a dataset, whatever became of them, newest first."""
+    started = Job.objects.filter(version__dataset=dataset).exclude(status=Job.Status.DRAFT)
+    return list(started)
+
+
 def delete(dataset: Dataset) -> None:
     """Delete a dataset and its files.
 
     Raises: UserError `data_in_use` while a job refers to it.
     """
     found = list(dataset.versions.all())
-    if any(version.jobs.exclude(status="draft").exists() for version in found):
+    if users(dataset):
         raise UserError("data_in_use", name=dataset.name)
     with transaction.atomic():
         for version in found:
@@ -100,13 +108,13 @@ def delete(dataset: Dataset) -> None:
 
 def token_count(version: DatasetVersion, base: str, max_length: int) -> TokenCount:
     """Return the count of a version in a base's own tokens; the first call orders it."""
-    wanted = {"version": version, "base": base, "max_length": max_length}
+    wanted: dict[str, Any] = {"version": version, "base": base, "max_length": max_length}
     try:
         count, is_new = TokenCount.objects.get_or_create(**wanted)
     except IntegrityError:
         raise UserError("data_gone") from None
     if is_new:
-        tasks.ring("count", count.pk)
+        tasks.ring("count", str(count.pk))
     return count
 
 
@@ -117,7 +125,7 @@ def count_again(version: DatasetVersion) -> None:
             status=TokenCount.Status.WAITING, attempt=0, error=None, **leases.FREE
         )
         if moved:
-            tasks.ring("count", count.pk)
+            tasks.ring("count", str(count.pk))
 
 
 def sweep() -> None:
@@ -144,7 +152,7 @@ def problems(version: DatasetVersion, start: int, count: int) -> list[dict]:
 class _Desk:
     """Claiming, beating and settling rows of one kind: versions or counts."""
 
-    def __init__(self, model: type[Model], waiting: str, busy: str, ready: str, failed: str):
+    def __init__(self, model: type[DatasetVersion] | type[TokenCount], waiting: str, busy: str, ready: str, failed: str):
         self.model, self.waiting, self.busy = model, waiting, busy
         self.ready, self.failed = ready, failed
 

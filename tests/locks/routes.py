@@ -1,0 +1,158 @@
+"""Every route of the URLconf, and a table that says whose each one is and how to fill it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import URLPattern, URLResolver, get_resolver
+
+OPEN, EVERYBODY, OWNER, ADMINISTRATOR = "open", "everybody", "owner", "administrator"
+"""Whose a route is: anybody's, of whoever signed in (or has a key), the owner's of the object that
+it names, the administrators'."""
+UNKNOWN = (
+    "'{route}' is not in ROUTES of tests/locks/routes.py. Add it there: whose it is (OPEN, EVERYBODY, "
+    "OWNER, ADMINISTRATOR), which belongings fill its address, and what a good POST sends."
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    whose: str
+    things: tuple[str, ...] = ()
+    """Belongings (see conftest.py) whose id fills the address; the owner's own visit takes the
+    first, strangers try them all."""
+    form: Callable[..., dict] = field(default=lambda mine: {})
+    """What a POST (or the query of a GET) sends, made from the belongings."""
+    answers: dict[str, int] = field(default_factory=dict)
+    """What who may have it is answered, by method, where that is not 200 (GET) or 302 (POST)."""
+    json: bool = False
+
+
+def _file(mine) -> dict:
+    return {"file": SimpleUploadedFile("a.jsonl", b'{"prompt": "a", "completion": "b"}\n')}
+
+
+def _model(mine) -> dict:
+    return {"model": f"tuned:{mine.tuned.pk}"}
+
+
+def _wrong(mine) -> dict:
+    return {"username": "owner", "old_password": "wrong"}
+
+
+def _url(mine) -> dict:
+    return {"url": "https://example.org/a.jsonl"}
+
+
+def _order(mine) -> dict:
+    return {"base_model": "tiny", "suffix": "a", "training_file": "https://example.org/a.jsonl"}
+
+
+DRAFT = ("draft",)
+JOB = ("finished", "queued")
+TALK = ("conversation",)
+AWAY = {"POST": 503}
+"""No engine runs here, and that is said in its own words."""
+
+ROUTES: dict[str, Route] = {
+    "": Route(EVERYBODY),
+    "live/": Route(EVERYBODY),
+    "health/live": Route(OPEN),
+    "theme/": Route(OPEN),
+    "queue/": Route(EVERYBODY),
+    "setup/<str:token>/": Route(OPEN, ("wrong_token",), answers={"GET": 404, "POST": 404}),
+    "login/": Route(OPEN, form=_wrong, answers={"POST": 422}),
+    "logout/": Route(OPEN),
+    "password/": Route(EVERYBODY, form=_wrong, answers={"POST": 422}),
+    "people/": Route(ADMINISTRATOR, form=_wrong, answers={"POST": 422}),
+    "people/<int:pk>/active/": Route(ADMINISTRATOR, ("person",), lambda mine: {"active": "0"}),
+    "keys/": Route(EVERYBODY, form=lambda mine: {"name": "b"}, answers={"POST": 200}),
+    "keys/<int:pk>/revoke/": Route(OWNER, ("key",)),
+    # wizard
+    "train/": Route(EVERYBODY),
+    "train/new/": Route(EVERYBODY),
+    "train/sample/": Route(EVERYBODY, answers={"POST": 422}),  # no built-in model here
+    "train/<str:pk>/method/": Route(OWNER, DRAFT, lambda mine: {"method": "full"}),
+    "train/<str:pk>/model/": Route(OWNER, DRAFT, lambda mine: {"name": "b", "base": "tiny"}),
+    "train/<str:pk>/data/": Route(OWNER, DRAFT),
+    "train/<str:pk>/upload/": Route(OWNER, DRAFT, _file),
+    "train/<str:pk>/url/": Route(OWNER, DRAFT, _url),
+    "train/<str:pk>/library/": Route(OWNER, DRAFT, lambda mine: {"version": mine.version.pk}),
+    "train/<str:pk>/reading/": Route(OWNER, DRAFT),
+    "train/<str:pk>/summary/": Route(OWNER, DRAFT),
+    "train/<str:pk>/start/": Route(OWNER, DRAFT, answers={"POST": 422}),  # not counted yet
+    "train/<str:pk>/discard/": Route(OWNER, DRAFT),
+    # models
+    "models/": Route(EVERYBODY),
+    "models/<str:pk>/": Route(OWNER, JOB),
+    "models/<str:pk>/now/": Route(OWNER, JOB, lambda mine: {"was": "succeeded"}),
+    "models/<str:pk>/points/": Route(OWNER, JOB),
+    "models/<str:pk>/table/": Route(OWNER, JOB),
+    "models/<str:pk>/log/": Route(OWNER, JOB),
+    "models/<str:pk>/cancel/": Route(OWNER, JOB[::-1]),
+    "models/<str:pk>/rename/": Route(OWNER, JOB, lambda mine: {"name": "b"}),
+    "models/<str:pk>/delete/": Route(OWNER, JOB),
+    "models/<str:pk>/retry/": Route(OWNER, JOB),
+    # data
+    "data/": Route(EVERYBODY),
+    "data/<str:pk>/": Route(OWNER, ("dataset",)),
+    "data/<str:pk>/delete/": Route(OWNER, ("dataset",)),
+    # playground
+    "playground/": Route(EVERYBODY, form=lambda mine: {"new": "1"}),
+    "playground/new/": Route(EVERYBODY, form=lambda mine: {"model": "base:tiny"}),
+    "playground/load/": Route(OWNER, form=_model),
+    "playground/unload/": Route(OWNER, form=_model),
+    "playground/state/": Route(OWNER, form=_model),
+    "playground/<str:conversation_id>/": Route(OWNER, TALK),
+    "playground/<str:conversation_id>/delete/": Route(OWNER, TALK),
+    "playground/<str:conversation_id>/rename/": Route(OWNER, TALK, lambda mine: {"title": "b"}),
+    # programs
+    "v1/": Route(EVERYBODY, answers={"GET": 404}),
+    "v1/openapi.json": Route(EVERYBODY),
+    "v1/training/fine_tune": Route(EVERYBODY, form=_order, json=True, answers={"POST": 200}),
+    "v1/training/fine_tune/<job_id>": Route(OWNER, ("public_queued", "public_finished")),
+    "v1/training/fine_tune/<job_id>/cancel": Route(
+        OWNER, ("public_queued", "public_finished"), answers={"POST": 200}
+    ),
+    "v1/models": Route(EVERYBODY),
+    "v1/models/<model_id>": Route(OWNER, ("public_model",)),
+    "v1/models/<model_id>/load": Route(OWNER, ("public_model",), answers=AWAY),
+    "v1/models/<model_id>/unload": Route(OWNER, ("public_model",), answers=AWAY),
+}
+
+
+def walk(resolver: URLResolver | None = None, before: str = "") -> Iterator[str]:
+    """Yield the address of every route, as the URLconf writes it."""
+    for found in (resolver or get_resolver()).url_patterns:
+        address = before + str(found.pattern)
+        if isinstance(found, URLPattern):
+            yield address
+        else:
+            yield from walk(found, address)
+
+
+def every() -> list[str]:
+    """Return each address once (ninja has one pattern a method)."""
+    return list(dict.fromkeys(walk()))
+
+
+def thing(mine, name: str) -> str:
+    """Return what fills an address: an id, as the address's own door writes it."""
+    from training import naming, wire
+
+    if name == "wrong_token":
+        return "not-the-token"
+    if name == "public_model":
+        return naming.of(mine.tuned)
+    if name.startswith("public_"):
+        return wire.JOB_MARK + getattr(mine, name.removeprefix("public_")).pk
+    return str(getattr(mine, name).pk)
+
+
+def addresses(route: str, known: Route, mine) -> list[str]:
+    """Return the route's address for each thing of the table's that may fill it."""
+    head, bracket, rest = route.partition("<")
+    if not bracket:
+        return [f"/{route}"]
+    tail = rest.partition(">")[2]
+    return [f"/{head}{thing(mine, name)}{tail}" for name in known.things]
