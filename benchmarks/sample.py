@@ -26,7 +26,9 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=42)
     arguments = parser.parse_args()
-    taught, asked = (read(SAMPLES / name) for name in ("enquiries.jsonl", "enquiries-held-out.jsonl"))
+    taught, asked = (
+        read(SAMPLES / name) for name in ("enquiries.jsonl", "enquiries-held-out.jsonl")
+    )
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
         seconds = train(run, taught, arguments)
@@ -38,7 +40,9 @@ def main() -> None:
             ("after training", accuracy(arguments.base, adapter, asked, few=[])),
         ]
     for name, (right, tokens) in rows:
-        print(f"{name:28} {right:3d} / {len(asked)}  {right / len(asked):4.0%}  {tokens:6.0f} tokens a question")
+        print(
+            f"{name:28} {right:3d} / {len(asked)}  {right / len(asked):4.0%}  {tokens:6.0f} tokens a question"
+        )
 
 
 def read(path: Path) -> list[dict]:

@@ -151,7 +151,7 @@ def _say_and_return(request: HttpRequest, problem: UserError | None) -> HttpResp
         messages.error(request, _text(problem))
     goal = request.POST.get("next", "")
     allowed = url_has_allowed_host_and_scheme(goal, {request.get_host()}, request.is_secure())
-    return redirect(goal if allowed else "playground")
+    return redirect(goal if allowed and goal.startswith("/") else "playground")
 
 
 def _text(problem: UserError) -> str:

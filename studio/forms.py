@@ -132,9 +132,7 @@ class ModelForm(forms.Form):
         is_manual = is_manual or bool(job.knobs) or job.overflow != recipe.CUT
         mode = MANUAL if is_manual else RECOMMENDED
         values["overflow"] = job.overflow
-        super().__init__(
-            data, initial={"name": job.name, "base": job.base, "mode": mode, **values}
-        )
+        super().__init__(data, initial={"name": job.name, "base": job.base, "mode": mode, **values})
         for knob in recipe.knobs_of(job.method):
             self.fields[knob.key] = forms.CharField(
                 label=knob.label,

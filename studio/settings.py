@@ -74,7 +74,9 @@ def networks(name: str) -> list[str]:
     for item in items(name):
         host, _, port = item.partition(":") if item.count(":") == 1 else (item, "", "")
         if port and not port.isdigit():
-            raise ImproperlyConfigured(f"{name}: {item!r} must be address, network or address:port.")
+            raise ImproperlyConfigured(
+                f"{name}: {item!r} must be address, network or address:port."
+            )
         try:
             ipaddress.ip_network(host, strict=False)
         except ValueError:
@@ -190,7 +192,9 @@ SQLITE_OPTIONS = {
 def database() -> dict:
     raw = text("DADEUM_DATABASE_URL") or f"sqlite:///{DATA / 'dadeum.sqlite3'}"
     if urlsplit(raw).scheme not in ("sqlite", "postgres", "postgresql"):
-        raise ImproperlyConfigured("DADEUM_DATABASE_URL must begin with postgresql:// or sqlite:///.")
+        raise ImproperlyConfigured(
+            "DADEUM_DATABASE_URL must begin with postgresql:// or sqlite:///."
+        )
     settings = env.db_url_config(raw)
     if settings["ENGINE"].endswith("sqlite3"):
         settings["OPTIONS"] = SQLITE_OPTIONS
@@ -264,10 +268,14 @@ if DEBUG:
 LEASE_SECONDS = number("DADEUM_LEASE_SECONDS", 60, 1, 3600)
 BEAT_SECONDS = number("DADEUM_BEAT_SECONDS", min(0.5, LEASE_SECONDS / 6), 0.05, 600)
 if BEAT_SECONDS * 3 > LEASE_SECONDS:
-    raise ImproperlyConfigured("DADEUM_BEAT_SECONDS must be a third of DADEUM_LEASE_SECONDS or less.")
+    raise ImproperlyConfigured(
+        "DADEUM_BEAT_SECONDS must be a third of DADEUM_LEASE_SECONDS or less."
+    )
 BROKER_URL = text("DADEUM_BROKER_URL", "embedded://localhost")
 if BROKER_URL.split(":")[0] not in ("embedded", "redis", "rediss", "amqp", "amqps"):
-    raise ImproperlyConfigured("DADEUM_BROKER_URL must begin with redis:// or amqp:// (or be left out).")
+    raise ImproperlyConfigured(
+        "DADEUM_BROKER_URL must begin with redis:// or amqp:// (or be left out)."
+    )
 BROKER_FOLDER = DATA / "broker"
 
 # --- the product's own bounds -----------------------------------------------------------------

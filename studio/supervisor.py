@@ -168,7 +168,9 @@ class Supervisor:
             end_group(child.process)
             lived = now - child.started_at
             child.failures = 1 if lived > STABLE_SECONDS else child.failures + 1
-            pause = 0.5 if child.failures == 1 else min(MAX_PAUSE_SECONDS, 2 ** (child.failures - 2))
+            pause = (
+                0.5 if child.failures == 1 else min(MAX_PAUSE_SECONDS, 2 ** (child.failures - 2))
+            )
             child.again_at = now + pause
             print(
                 f"dadeum: {child.name} 프로세스가 끝났습니다(코드 {child.process.returncode}). "

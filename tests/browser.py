@@ -35,7 +35,10 @@ def launch(playwright):
 
 def main() -> None:
     if not path() and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = {"stdout": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
+        quiet = {
+            "stdout": subprocess.DEVNULL,
+            "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+        }
         subprocess.run(["apt-get", "update"], check=False, **quiet)
         packages = ["chromium", "fonts-noto-cjk"]
         subprocess.run(

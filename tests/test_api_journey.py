@@ -42,9 +42,7 @@ print(keys.create(user, "curl")[1])
 
 @pytest.fixture(scope="module")
 def file_url():
-    rows = [
-        {"prompt": f"오늘 날씨 {i % 9} 어때요", "completion": "맑습니다"} for i in range(240)
-    ]
+    rows = [{"prompt": f"오늘 날씨 {i % 9} 어때요", "completion": "맑습니다"} for i in range(240)]
     content = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()
 
     class Handler(BaseHTTPRequestHandler):

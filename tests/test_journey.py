@@ -72,9 +72,7 @@ def quiet_console(page):
 
 
 def jsonl() -> str:
-    rows = [
-        {"prompt": f"오늘 날씨 {i % 9} 어때요", "completion": "맑습니다"} for i in range(COUNT)
-    ]
+    rows = [{"prompt": f"오늘 날씨 {i % 9} 어때요", "completion": "맑습니다"} for i in range(COUNT)]
     return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
 
 
@@ -114,9 +112,7 @@ def set_up(page: Page, studio: Studio) -> None:
     expect(page).to_have_url(studio.url + "/")
 
 
-def walk_to_data(
-    page: Page, studio: Studio, name: str, method: str = "lora", **knobs: str
-) -> None:
+def walk_to_data(page: Page, studio: Studio, name: str, method: str = "lora", **knobs: str) -> None:
     page.goto(studio.url)
     page.get_by_role("navigation").get_by_role("link", name="모델 학습").first.click()
     page.locator("form[action*='/train/new/'] button").first.click()

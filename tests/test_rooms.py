@@ -129,5 +129,5 @@ def test_the_environment_is_read_in_the_settings_alone():
             for node in ast.walk(tree)
             if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
         ]
-        sets_default = "setdefault(\"DJANGO_SETTINGS_MODULE\"" in path.read_text()
+        sets_default = 'setdefault("DJANGO_SETTINGS_MODULE"' in path.read_text()
         assert not reads or name in allowed or sets_default, name

@@ -7,7 +7,24 @@ CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-WORDS = ["오늘", "날씨", "어때요", "맑습니다", "비가", "옵니다", "서울", "부산", "질문", "답변", "네", "아니요", "hello", "world", "yes", "no"]
+WORDS = [
+    "오늘",
+    "날씨",
+    "어때요",
+    "맑습니다",
+    "비가",
+    "옵니다",
+    "서울",
+    "부산",
+    "질문",
+    "답변",
+    "네",
+    "아니요",
+    "hello",
+    "world",
+    "yes",
+    "no",
+]
 
 
 def build(folder: Path, *, context_length: int = 512, hidden_size: int = 32) -> Path:

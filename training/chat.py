@@ -142,9 +142,7 @@ class Renderer:
             ids.add(eos)
         answer = self._pieces([Message("user", "?"), Message("assistant", "!")])[-1].text
         special = self.tokenizer.get_added_tokens_decoder()
-        ids.update(
-            id for id, token in special.items() if token.special and token.content in answer
-        )
+        ids.update(id for id, token in special.items() if token.special and token.content in answer)
         return frozenset(ids)
 
     @cached_property

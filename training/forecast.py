@@ -47,14 +47,19 @@ def forecast(base: Base, method: str, resolved: dict, count: dict) -> Forecast |
     checked = tokens * resolved["epochs"] * resolved["validation_share"] * 2 / 3
     seconds = START_SECONDS + (trained + checked) / speed
     mean = tokens / max(1, count["examples"] - count["lost"])
-    row = max(min(resolved["batch_size"] * mean, ROW_TOKENS), min(count["longest"], resolved["max_length"]))
+    row = max(
+        min(resolved["batch_size"] * mean, ROW_TOKENS),
+        min(count["longest"], resolved["max_length"]),
+    )
     return Forecast(round(seconds), memory_bytes(base, method, row), is_known)
 
 
 def tokens_per_second(base: Base, method: str) -> tuple[float, bool]:
     """Return the speed to expect and whether finished trainings told it."""
     rows = TunedModel.objects.filter(base=base.slug, method=method)[:RECENT]
-    known = [row.metrics["tokens_per_second"] for row in rows if row.metrics.get("tokens_per_second")]
+    known = [
+        row.metrics["tokens_per_second"] for row in rows if row.metrics.get("tokens_per_second")
+    ]
     if known:
         return statistics.median(known), True
     work = operations_per_token(base.parameters, method)
@@ -93,7 +98,10 @@ def measure(_: str = "") -> None:
     if target.exists():
         return
     outcome = supervise(
-        "training.lm.measure", [], beat=lambda _: Order.GO_ON, log=settings.DATA / "logs/measure.log"
+        "training.lm.measure",
+        [],
+        beat=lambda _: Order.GO_ON,
+        log=settings.DATA / "logs/measure.log",
     )
     if outcome.is_done and "measure" in outcome.results:
         part = target.with_suffix(".part")

@@ -63,9 +63,7 @@ def resolved(job: Job) -> dict:
     except UserError:
         context_length = 2048
     examples = job.version.example_count if job.version else settings.MIN_EXAMPLES
-    return recipe.resolve(
-        job.method, job.knobs, examples=examples, context_length=context_length
-    )
+    return recipe.resolve(job.method, job.knobs, examples=examples, context_length=context_length)
 
 
 def token_count(job: Job) -> TokenCount | None:
@@ -234,7 +232,10 @@ def cancel(job: Job) -> bool:
         if row.filter(status=Status.RUNNING).update(cancel_requested=True):
             break
         if row.filter(status__in=idle).update(
-            status=Status.CANCELLED, cancel_requested=True, finished_at=timezone.now(), **leases.FREE
+            status=Status.CANCELLED,
+            cancel_requested=True,
+            finished_at=timezone.now(),
+            **leases.FREE,
         ):
             registry.tidy(job)
             break

@@ -40,9 +40,12 @@ def find(owner: object, name: str) -> Base | TunedModel:
 
 def _tuned(owner: Any, name: str) -> TunedModel:
     match = TUNED.fullmatch(name)
-    found = match and TunedModel.objects.filter(
-        owner=owner, base=match["base"], pk__startswith=match["letters"]
-    ).first()
+    found = (
+        match
+        and TunedModel.objects.filter(
+            owner=owner, base=match["base"], pk__startswith=match["letters"]
+        ).first()
+    )
     if not found:
         raise UserError("model_unknown", model=name)
     return found

@@ -1,8 +1,8 @@
 """Run folder ↔ row: where a run's files lie, how one is laid out, what of it becomes a model.
 
-    data/runs/<job>/run.json            what the trainer reads: settings and paths
-                    examples/           hard links to the data version's segments
-                    attempt-<n>/        checkpoints, result/, log.txt of one attempt
+data/runs/<job>/run.json            what the trainer reads: settings and paths
+                examples/           hard links to the data version's segments
+                attempt-<n>/        checkpoints, result/, log.txt of one attempt
 """
 
 import json

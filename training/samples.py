@@ -90,4 +90,3 @@ def _count(folder: Path) -> dict:
     )
     lengths = [len(one.ids) for one in encoded]
     return {"examples": len(lengths), "lost": 0, "tokens": sum(lengths), "longest": max(lengths)}
-

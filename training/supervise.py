@@ -63,13 +63,17 @@ def environment() -> dict[str, str]:
     """Return a child's whole environment."""
     passed = {name: os.environ[name] for name in PASSED if name in os.environ}
     threads = {"DADEUM_THREADS": str(settings.THREADS)} if settings.THREADS else {}
-    return passed | threads | {
-        "HF_HUB_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "TOKENIZERS_PARALLELISM": "true",
-        "PYTHONUNBUFFERED": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
+    return (
+        passed
+        | threads
+        | {
+            "HF_HUB_OFFLINE": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "TOKENIZERS_PARALLELISM": "true",
+            "PYTHONUNBUFFERED": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+    )
 
 
 def supervise(

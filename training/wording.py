@@ -60,7 +60,9 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
     ),
     "gate_file": (
         _("모델 폴더 {folder}의 {file} 파일은 허용되지 않습니다."),
-        _("safetensors와 JSON, 토크나이저 파일만 남기세요. 실행되는 코드나 피클 파일은 안전하지 않아 받지 않습니다."),
+        _(
+            "safetensors와 JSON, 토크나이저 파일만 남기세요. 실행되는 코드나 피클 파일은 안전하지 않아 받지 않습니다."
+        ),
     ),
     "gate_too_large": (
         _("모델 폴더 {folder}의 {file} 파일이 너무 큽니다."),
@@ -114,7 +116,9 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
     ),
     "data_in_use": (
         _("«{name}» 데이터는 학습에 쓰여서 지금은 삭제할 수 없습니다."),
-        _("그 데이터로 시작한 학습을 모델 관리에서 먼저 삭제하세요. 취소되었거나 실패한 학습도 마찬가지입니다."),
+        _(
+            "그 데이터로 시작한 학습을 모델 관리에서 먼저 삭제하세요. 취소되었거나 실패한 학습도 마찬가지입니다."
+        ),
     ),
     "data_gone": (_("학습 데이터가 삭제되었습니다."), _("다른 데이터를 선택하세요.")),
     "draft_changed": (
@@ -131,20 +135,34 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
         _("예제를 더 모으거나, 문제가 있는 줄을 고쳐 다시 올리세요."),
     ),
     "too_few_after_cutting": (
-        _("예제 {examples}개 가운데 {lost}개는 {limit}토큰까지 자르면 답변이 남지 않아, 쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."),
-        _("«예제 최대 길이»를 늘리거나 예제를 짧게 고치세요. 가장 긴 예제는 {longest}토큰이고, 이 기본 모델은 {context}토큰까지 읽습니다."),
+        _(
+            "예제 {examples}개 가운데 {lost}개는 {limit}토큰까지 자르면 답변이 남지 않아, 쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."
+        ),
+        _(
+            "«예제 최대 길이»를 늘리거나 예제를 짧게 고치세요. 가장 긴 예제는 {longest}토큰이고, 이 기본 모델은 {context}토큰까지 읽습니다."
+        ),
     ),
     "too_few_within_the_base": (
-        _("예제 {examples}개 가운데 {lost}개는 이 기본 모델이 읽는 {limit}토큰 안에 들어오지 않아, 쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."),
-        _("예제를 짧게 고치거나 더 길게 읽는 기본 모델을 선택하세요. 가장 긴 예제는 {longest}토큰입니다."),
+        _(
+            "예제 {examples}개 가운데 {lost}개는 이 기본 모델이 읽는 {limit}토큰 안에 들어오지 않아, 쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."
+        ),
+        _(
+            "예제를 짧게 고치거나 더 길게 읽는 기본 모델을 선택하세요. 가장 긴 예제는 {longest}토큰입니다."
+        ),
     ),
     "too_few_after_dropping": (
-        _("예제 {examples}개 가운데 {lost}개는 {limit}토큰보다 길어서 빼므로, 쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."),
-        _("«예제 최대 길이»를 늘리거나 «긴 예제»를 «한계까지 자르기»로 바꾸세요. 가장 긴 예제는 {longest}토큰이고, 이 기본 모델은 {context}토큰까지 읽습니다."),
+        _(
+            "예제 {examples}개 가운데 {lost}개는 {limit}토큰보다 길어서 빼므로, 쓸 수 있는 예제가 {count}개입니다. 미세 조정에는 {minimum}개 이상이 필요합니다."
+        ),
+        _(
+            "«예제 최대 길이»를 늘리거나 «긴 예제»를 «한계까지 자르기»로 바꾸세요. 가장 긴 예제는 {longest}토큰이고, 이 기본 모델은 {context}토큰까지 읽습니다."
+        ),
     ),
     "examples_too_long": (
         _("예제 {count}개가 {limit}토큰보다 깁니다(가장 긴 예제 {longest}토큰)."),
-        _("긴 예제를 나누거나 줄이세요. 자르거나 빼고 학습하려면 «긴 예제» 설정(overflow)을 바꾸세요."),
+        _(
+            "긴 예제를 나누거나 줄이세요. 자르거나 빼고 학습하려면 «긴 예제» 설정(overflow)을 바꾸세요."
+        ),
     ),
     "tokens_being_counted": (
         _("기본 모델의 토크나이저로 예제의 길이를 재는 중입니다."),
@@ -161,7 +179,9 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
     ),
     "example_too_long": (
         _("{max_length}토큰보다 긴 예제가 있어 학습을 시작하지 않았습니다."),
-        _("긴 예제를 나누거나 줄이세요. 자르거나 빼고 학습하려면 «긴 예제» 설정(overflow)을 바꾸세요."),
+        _(
+            "긴 예제를 나누거나 줄이세요. 자르거나 빼고 학습하려면 «긴 예제» 설정(overflow)을 바꾸세요."
+        ),
     ),
     "out_of_memory": (
         _("메모리가 모자라 학습을 계속할 수 없었습니다."),
@@ -197,7 +217,9 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
         _("쓰지 않는 모델을 내리거나 최대 길이를 줄인 뒤 다시 시도하세요."),
     ),
     "engine_memory_short": (
-        _("모델을 올리려면 메모리가 약 {needed_mb} MB 필요한데 지금 {available_mb} MB만 남아 있습니다."),
+        _(
+            "모델을 올리려면 메모리가 약 {needed_mb} MB 필요한데 지금 {available_mb} MB만 남아 있습니다."
+        ),
         _("쓰지 않는 모델을 내리거나 진행 중인 학습이 끝난 뒤 다시 로드하세요."),
     ),
     "model_unknown": (
@@ -291,11 +313,15 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
     ),
     "url_private": (
         _("내부망 주소라서 접속하지 않았습니다: {host}"),
-        _("파일을 내려받아 직접 올리거나, 관리자에게 DADEUM_FETCH_ALLOW 설정에 이 주소를 넣어 달라고 하세요."),
+        _(
+            "파일을 내려받아 직접 올리거나, 관리자에게 DADEUM_FETCH_ALLOW 설정에 이 주소를 넣어 달라고 하세요."
+        ),
     ),
     "url_port": (
         _("{host}의 {port}번 포트에는 접속할 수 없습니다."),
-        _("기본 포트(80, 443)의 주소를 쓰거나, 관리자에게 DADEUM_FETCH_ALLOW 설정에 이 주소를 넣어 달라고 하세요."),
+        _(
+            "기본 포트(80, 443)의 주소를 쓰거나, 관리자에게 DADEUM_FETCH_ALLOW 설정에 이 주소를 넣어 달라고 하세요."
+        ),
     ),
     "fetch_allow_unusable": (
         _("관리자 설정 DADEUM_FETCH_ALLOW에 알아볼 수 없는 값이 있습니다: {entry}"),
@@ -383,7 +409,9 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
     ),
     "columns_unknown": (
         _("질문과 답변이 어디에 있는지 찾지 못했습니다. 파일에서 찾은 이름: {columns}"),
-        _("JSONL은 prompt·completion 또는 messages, CSV는 C_ID·role·content 또는 질문·답변으로 이름을 바꾸세요."),
+        _(
+            "JSONL은 prompt·completion 또는 messages, CSV는 C_ID·role·content 또는 질문·답변으로 이름을 바꾸세요."
+        ),
     ),
     "line_too_long": (
         _("{line}번째 줄이 {limit_mb}MB보다 깁니다."),
@@ -493,7 +521,7 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
     ),
     "request_unreadable": (
         _("요청을 읽을 수 없습니다."),
-        _("본문을 올바른 JSON으로 보내세요. 따옴표는 곧은 것(\")이어야 합니다."),
+        _('본문을 올바른 JSON으로 보내세요. 따옴표는 곧은 것(")이어야 합니다.'),
     ),
     "request_too_large": (
         _("보낸 내용이 한 번에 받을 수 있는 크기를 넘었습니다."),

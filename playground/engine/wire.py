@@ -150,6 +150,8 @@ def chunk(model: str, text: str, finish_reason: str | None, usage: dict) -> dict
 
 def frame(value: dict | str, event: str | None = None) -> bytes:
     """Return one server-sent event."""
-    data = value if isinstance(value, str) else json.dumps(value)  # ASCII: some line breaks of Unicode would cut it
+    data = (
+        value if isinstance(value, str) else json.dumps(value)
+    )  # ASCII: some line breaks of Unicode would cut it
     head = f"event: {event}\n" if event else ""
     return f"{head}data: {data}\n\n".encode()

@@ -243,7 +243,8 @@ def log_line(event: JobEvent) -> str:
         "checkpoint": _("{step}번째 스텝까지 저장했습니다."),
         "done": _("학습을 마쳤습니다."),
     }
-    return sentences.get(event.kind, event.kind).format(step=thousands(event.step))
+    words = sentences.get(event.kind)
+    return words.format(step=thousands(event.step)) if words else event.kind
 
 
 @register.filter

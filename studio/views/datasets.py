@@ -77,7 +77,9 @@ def dataset(request: HttpRequest, pk: str) -> HttpResponse:
 def delete(request: HttpRequest, pk: str) -> HttpResponse:
     row = get_object_or_404(own(request), pk=pk)
     if request.method != "POST":
-        return render(request, "datasets/delete.html", {"dataset": row, "users": versions.users(row)})
+        return render(
+            request, "datasets/delete.html", {"dataset": row, "users": versions.users(row)}
+        )
     versions.delete(row)
     messages.success(request, _("{name} 데이터를 삭제했습니다.").format(name=row.name))
     return redirect("datasets")

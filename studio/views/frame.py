@@ -110,6 +110,7 @@ def live(request: HttpRequest) -> JsonResponse:
 def safe_next(request: HttpRequest) -> str:
     """Return where the form asks to go on to, if that is a page of ours; home otherwise."""
     goal = request.POST.get("next") or request.GET.get("next") or ""
-    if url_has_allowed_host_and_scheme(goal, allowed_hosts={request.get_host()}):
+    is_path = goal.startswith("/")  # redirect() would take a word for the name of a view
+    if is_path and url_has_allowed_host_and_scheme(goal, allowed_hosts={request.get_host()}):
         return goal
     return reverse("home")

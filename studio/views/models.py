@@ -99,8 +99,13 @@ def cancel(request: HttpRequest, pk: str) -> HttpResponse:
     job = own(request, pk)
     if request.method != "POST":
         return render(request, "models/cancel.html", {"job": job})
-    jobs.cancel(job)
-    messages.success(request, _("취소를 요청했습니다."))
+    is_cancelled = jobs.cancel(job)
+    if job.status == Job.Status.CANCELLED:
+        messages.success(request, _("학습을 취소했습니다."))
+    elif is_cancelled:
+        messages.success(request, _("취소를 요청했습니다."))
+    else:
+        messages.info(request, _("이미 끝난 학습이라 취소하지 않았습니다."))
     return redirect("model", job.pk)
 
 

@@ -13,7 +13,7 @@ from training.datasets.read import Reader
 from training.datasets.shapes import Problem
 from training.errors import UserError
 
-PRINTED = '''{"messages": [
+PRINTED = """{"messages": [
        {"role": "user", "content": "다음 문서를 요약해주세요.
 
        문서: 안내
@@ -27,7 +27,7 @@ PRINTED = '''{"messages": [
        {"role": "user", "content": "강남구가 있나요?"},
        {"role": "assistant", "content": "예"}
 ]}
-'''
+"""
 
 
 def read(tmp_path, content: str | bytes) -> tuple[Reader, list[Example], list[Problem]]:
@@ -98,13 +98,13 @@ def test_escaped_newlines_keep_their_indent(tmp_path):
 
 
 def test_pretty_printed_and_joined_objects_are_read(tmp_path):
-    records = [{"prompt": str(i), "completion": "{ } \" \\"} for i in range(3)]
+    records = [{"prompt": str(i), "completion": '{ } " \\'} for i in range(3)]
     pretty = "\n".join(json.dumps(record, indent=2) for record in records)
     joined = "".join(json.dumps(record) for record in records)
     for content in (pretty, joined, json.dumps(records), json.dumps(records, indent=2)):
         _, examples, problems = read(tmp_path, content)
         assert [example.messages[0].content for example in examples] == ["0", "1", "2"]
-        assert examples[0].messages[1].content == "{ } \" \\"
+        assert examples[0].messages[1].content == '{ } " \\'
         assert problems == []
 
 

@@ -33,9 +33,7 @@ def test_what_runs_stands_before_what_waits(signed_in, user, make):
 
 def test_a_failure_asks_for_attention_until_it_is_tried_again(signed_in, user, make):
     version = make.version(user)
-    failed = make.job(
-        user, version, status="failed", error={"code": "out_of_memory", "params": {}}
-    )
+    failed = make.job(user, version, status="failed", error={"code": "out_of_memory", "params": {}})
     assert "확인이 필요한 일" in signed_in.get("/").text
     make.job(user, version, parent=failed)
     assert "확인이 필요한 일" not in signed_in.get("/").text

@@ -114,9 +114,7 @@ def test_a_failure_says_cause_and_cure_and_offers_another_try(signed_in, user, v
     assert "메모리가 모자라" in page and "같은 설정으로 다시" in page
 
 
-def test_another_try_is_a_new_draft_with_the_same_settings(
-    signed_in, user, version, base, make
-):
+def test_another_try_is_a_new_draft_with_the_same_settings(signed_in, user, version, base, make):
     job = make.job(user, version, status="failed", knobs={"epochs": 2})
     answer = signed_in.post(f"/models/{job.pk}/retry/")
     draft = Job.objects.get(parent=job)
@@ -130,9 +128,13 @@ def test_cancelling_asks_first(signed_in, user, version, make):
     assert "취소할까요?" in page and "아직 시작하지 않은 학습입니다." in page
     job.refresh_from_db()
     assert job.status == "queued"
-    signed_in.post(f"/models/{job.pk}/cancel/")
+    answer = signed_in.post(f"/models/{job.pk}/cancel/", follow=True)
+    assert "학습을 취소했습니다." in answer.text and "취소를 요청했습니다." not in answer.text
     job.refresh_from_db()
     assert job.status == "cancelled"
+    Job.objects.update(status="succeeded", cancel_requested=False)
+    answer = signed_in.post(f"/models/{job.pk}/cancel/", follow=True)
+    assert "이미 끝난 학습이라" in answer.text
 
 
 def test_renaming_reaches_the_model_too(signed_in, user, version, make):

@@ -202,7 +202,9 @@ def test_step_three_shows_examples_problems_and_why_it_waits(signed_in, ready):
     assert 'id="start-reasons"' in page
 
 
-def test_once_counted_the_summary_says_what_will_be_cut_and_opens_the_start(signed_in, ready, settings):
+def test_once_counted_the_summary_says_what_will_be_cut_and_opens_the_start(
+    signed_in, ready, settings
+):
     counted(ready, cut=3, lost=1)
     (settings.DATA / "speed.json").write_text('{"gigaflops": 900}')
     page = signed_in.get(at(ready, "summary"), headers=HTMX).text
@@ -249,9 +251,7 @@ def test_start_puts_the_job_in_line_and_shows_it(signed_in, ready):
     assert ready.status == "queued"
 
 
-def test_a_start_that_must_wait_says_how_many_are_before_it(
-    signed_in, ready, stranger, make
-):
+def test_a_start_that_must_wait_says_how_many_are_before_it(signed_in, ready, stranger, make):
     theirs = make.version(stranger)
     make.job(stranger, theirs, status="running")
     make.job(stranger, theirs)

@@ -7,7 +7,17 @@ from training import recipe
 
 @pytest.mark.parametrize(
     ("examples", "epochs"),
-    [(1, 25), (10, 10), (20, 5), (33, 3), (34, 3), (300, 3), (8333, 3), (10_000, 2), (1_000_000, 1)],
+    [
+        (1, 25),
+        (10, 10),
+        (20, 5),
+        (33, 3),
+        (34, 3),
+        (300, 3),
+        (8333, 3),
+        (10_000, 2),
+        (1_000_000, 1),
+    ],
 )
 def test_automatic_epochs_follow_the_rule(examples, epochs):
     assert recipe.automatic_epochs(examples) == epochs

@@ -65,7 +65,10 @@ def test_the_result_is_a_standard_folder_that_passes_the_gate(trained):
     assert checkpoint.is_whole(result)
     names = {path.name for path in result.iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors", "chat_template.jinja"} <= names
-    assert json.loads((result / "adapter_config.json").read_text())["base_model_name_or_path"] == "tiny"
+    assert (
+        json.loads((result / "adapter_config.json").read_text())["base_model_name_or_path"]
+        == "tiny"
+    )
     assert str(run) not in "".join(
         path.read_text() for path in result.iterdir() if path.suffix in (".json", ".md")
     )
@@ -147,7 +150,9 @@ def test_packing_changes_nothing_for_each_family_that_is_packed(family, tmp_path
         tmp_path, dtype=torch.float32, attn_implementation="eager"
     )
     expected = sum(
-        reference(input_ids=torch.tensor([row]), labels=torch.tensor([[IGNORED] * 2 + row[2:]])).loss
+        reference(
+            input_ids=torch.tensor([row]), labels=torch.tensor([[IGNORED] * 2 + row[2:]])
+        ).loss
         * (len(row) - 2)
         for row in rows
     )

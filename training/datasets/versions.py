@@ -152,7 +152,14 @@ def problems(version: DatasetVersion, start: int, count: int) -> list[dict]:
 class _Desk:
     """Claiming, beating and settling rows of one kind: versions or counts."""
 
-    def __init__(self, model: type[DatasetVersion] | type[TokenCount], waiting: str, busy: str, ready: str, failed: str):
+    def __init__(
+        self,
+        model: type[DatasetVersion] | type[TokenCount],
+        waiting: str,
+        busy: str,
+        ready: str,
+        failed: str,
+    ):
         self.model, self.waiting, self.busy = model, waiting, busy
         self.ready, self.failed = ready, failed
 

@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,145 +15,315 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Dataset',
+            name="Dataset",
             fields=[
-                ('id', models.CharField(default=training.models.new_id, editable=False, max_length=16, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='datasets', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.CharField(
+                        default=training.models.new_id,
+                        editable=False,
+                        max_length=16,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="datasets",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='DatasetVersion',
+            name="DatasetVersion",
             fields=[
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('token', models.CharField(blank=True, default='', max_length=32)),
-                ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('rung_at', models.DateTimeField(blank=True, null=True)),
-                ('id', models.CharField(default=training.models.new_id, editable=False, max_length=16, primary_key=True, serialize=False)),
-                ('number', models.PositiveIntegerField(default=1)),
-                ('status', models.CharField(choices=[('waiting', '읽기 대기'), ('reading', '읽는 중'), ('ready', '준비됨'), ('failed', '읽지 못함')], default='waiting', max_length=10)),
-                ('source', models.CharField(choices=[('upload', '파일'), ('url', 'URL'), ('sample', '기본 제공 예제')], default='upload', max_length=10)),
-                ('file_name', models.CharField(blank=True, max_length=255)),
-                ('url', models.URLField(blank=True, max_length=2000)),
-                ('size_bytes', models.BigIntegerField(default=0)),
-                ('done_bytes', models.BigIntegerField(default=0)),
-                ('encoding', models.CharField(blank=True, max_length=20)),
-                ('format', models.CharField(blank=True, max_length=40)),
-                ('example_count', models.PositiveIntegerField(default=0)),
-                ('problem_count', models.PositiveIntegerField(default=0)),
-                ('notes', models.JSONField(blank=True, default=list)),
-                ('fingerprint', models.CharField(blank=True, max_length=64)),
-                ('error', models.JSONField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('dataset', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='training.dataset')),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                ("token", models.CharField(blank=True, default="", max_length=32)),
+                ("lease_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("rung_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "id",
+                    models.CharField(
+                        default=training.models.new_id,
+                        editable=False,
+                        max_length=16,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("number", models.PositiveIntegerField(default=1)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "읽기 대기"),
+                            ("reading", "읽는 중"),
+                            ("ready", "준비됨"),
+                            ("failed", "읽지 못함"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[("upload", "파일"), ("url", "URL"), ("sample", "기본 제공 예제")],
+                        default="upload",
+                        max_length=10,
+                    ),
+                ),
+                ("file_name", models.CharField(blank=True, max_length=255)),
+                ("url", models.URLField(blank=True, max_length=2000)),
+                ("size_bytes", models.BigIntegerField(default=0)),
+                ("done_bytes", models.BigIntegerField(default=0)),
+                ("encoding", models.CharField(blank=True, max_length=20)),
+                ("format", models.CharField(blank=True, max_length=40)),
+                ("example_count", models.PositiveIntegerField(default=0)),
+                ("problem_count", models.PositiveIntegerField(default=0)),
+                ("notes", models.JSONField(blank=True, default=list)),
+                ("fingerprint", models.CharField(blank=True, max_length=64)),
+                ("error", models.JSONField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "dataset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="versions",
+                        to="training.dataset",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('token', models.CharField(blank=True, default='', max_length=32)),
-                ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('rung_at', models.DateTimeField(blank=True, null=True)),
-                ('id', models.CharField(default=training.models.new_id, editable=False, max_length=16, primary_key=True, serialize=False)),
-                ('status', models.CharField(choices=[('draft', '작성 중'), ('validating_files', '데이터 확인 중'), ('queued', '학습 대기'), ('running', '학습 중'), ('paused', '일시 중지'), ('succeeded', '학습 완료'), ('failed', '학습 실패'), ('cancelled', '취소됨')], default='draft', max_length=20)),
-                ('name', models.CharField(blank=True, max_length=64)),
-                ('method', models.CharField(default='lora', max_length=10)),
-                ('base', models.CharField(blank=True, max_length=100)),
-                ('knobs', models.JSONField(blank=True, default=dict)),
-                ('overflow', models.CharField(default='cut', max_length=4)),
-                ('resolved', models.JSONField(blank=True, default=dict)),
-                ('cancel_requested', models.BooleanField(default=False)),
-                ('crashes', models.PositiveIntegerField(default=0)),
-                ('step', models.PositiveIntegerField(default=0)),
-                ('total_steps', models.PositiveIntegerField(default=0)),
-                ('progress', models.JSONField(blank=True, default=dict)),
-                ('error', models.JSONField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('queued_at', models.DateTimeField(blank=True, null=True)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='jobs', to=settings.AUTH_USER_MODEL)),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to='training.job')),
-                ('version', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='training.datasetversion')),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                ("token", models.CharField(blank=True, default="", max_length=32)),
+                ("lease_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("rung_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "id",
+                    models.CharField(
+                        default=training.models.new_id,
+                        editable=False,
+                        max_length=16,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("draft", "작성 중"),
+                            ("validating_files", "데이터 확인 중"),
+                            ("queued", "학습 대기"),
+                            ("running", "학습 중"),
+                            ("paused", "일시 중지"),
+                            ("succeeded", "학습 완료"),
+                            ("failed", "학습 실패"),
+                            ("cancelled", "취소됨"),
+                        ],
+                        default="draft",
+                        max_length=20,
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=64)),
+                ("method", models.CharField(default="lora", max_length=10)),
+                ("base", models.CharField(blank=True, max_length=100)),
+                ("knobs", models.JSONField(blank=True, default=dict)),
+                ("overflow", models.CharField(default="cut", max_length=4)),
+                ("resolved", models.JSONField(blank=True, default=dict)),
+                ("cancel_requested", models.BooleanField(default=False)),
+                ("crashes", models.PositiveIntegerField(default=0)),
+                ("step", models.PositiveIntegerField(default=0)),
+                ("total_steps", models.PositiveIntegerField(default=0)),
+                ("progress", models.JSONField(blank=True, default=dict)),
+                ("error", models.JSONField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("queued_at", models.DateTimeField(blank=True, null=True)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="jobs",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        to="training.job",
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="jobs",
+                        to="training.datasetversion",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='JobEvent',
+            name="JobEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('attempt', models.PositiveIntegerField()),
-                ('kind', models.CharField(max_length=20)),
-                ('step', models.PositiveIntegerField(default=0)),
-                ('data', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='training.job')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("attempt", models.PositiveIntegerField()),
+                ("kind", models.CharField(max_length=20)),
+                ("step", models.PositiveIntegerField(default=0)),
+                ("data", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="training.job",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='TokenCount',
+            name="TokenCount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('token', models.CharField(blank=True, default='', max_length=32)),
-                ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('rung_at', models.DateTimeField(blank=True, null=True)),
-                ('base', models.CharField(max_length=100)),
-                ('max_length', models.PositiveIntegerField()),
-                ('status', models.CharField(choices=[('waiting', 'Waiting'), ('counting', 'Counting'), ('ready', 'Ready'), ('failed', 'Failed')], default='waiting', max_length=10)),
-                ('result', models.JSONField(blank=True, default=dict)),
-                ('error', models.JSONField(blank=True, null=True)),
-                ('version', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='token_counts', to='training.datasetversion')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                ("token", models.CharField(blank=True, default="", max_length=32)),
+                ("lease_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("rung_at", models.DateTimeField(blank=True, null=True)),
+                ("base", models.CharField(max_length=100)),
+                ("max_length", models.PositiveIntegerField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("counting", "Counting"),
+                            ("ready", "Ready"),
+                            ("failed", "Failed"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                ("result", models.JSONField(blank=True, default=dict)),
+                ("error", models.JSONField(blank=True, null=True)),
+                (
+                    "version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="token_counts",
+                        to="training.datasetversion",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='TunedModel',
+            name="TunedModel",
             fields=[
-                ('id', models.CharField(default=training.models.new_id, editable=False, max_length=16, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=64)),
-                ('base', models.CharField(max_length=100)),
-                ('method', models.CharField(max_length=10)),
-                ('metrics', models.JSONField(blank=True, default=dict)),
-                ('size_bytes', models.BigIntegerField(default=0)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('job', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='tuned', to='training.job')),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tuned_models', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.CharField(
+                        default=training.models.new_id,
+                        editable=False,
+                        max_length=16,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=64)),
+                ("base", models.CharField(max_length=100)),
+                ("method", models.CharField(max_length=10)),
+                ("metrics", models.JSONField(blank=True, default=dict)),
+                ("size_bytes", models.BigIntegerField(default=0)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "job",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tuned",
+                        to="training.job",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tuned_models",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.AddConstraint(
-            model_name='datasetversion',
-            constraint=models.UniqueConstraint(fields=('dataset', 'number'), name='one_version_a_number'),
+            model_name="datasetversion",
+            constraint=models.UniqueConstraint(
+                fields=("dataset", "number"), name="one_version_a_number"
+            ),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['status', 'queued_at'], name='training_jo_status_b1a3d8_idx'),
+            model_name="job",
+            index=models.Index(
+                fields=["status", "queued_at"], name="training_jo_status_b1a3d8_idx"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('status', 'draft'), ('version__isnull', False), _connector='OR'), name='a_started_job_has_data'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status", "draft"), ("version__isnull", False), _connector="OR"
+                ),
+                name="a_started_job_has_data",
+            ),
         ),
         migrations.AddIndex(
-            model_name='jobevent',
-            index=models.Index(fields=['job', 'kind', 'id'], name='training_jo_job_id_2876ba_idx'),
+            model_name="jobevent",
+            index=models.Index(fields=["job", "kind", "id"], name="training_jo_job_id_2876ba_idx"),
         ),
         migrations.AddConstraint(
-            model_name='tokencount',
-            constraint=models.UniqueConstraint(fields=('version', 'base', 'max_length'), name='one_count_a_base_and_length'),
+            model_name="tokencount",
+            constraint=models.UniqueConstraint(
+                fields=("version", "base", "max_length"), name="one_count_a_base_and_length"
+            ),
         ),
     ]

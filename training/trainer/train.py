@@ -52,9 +52,7 @@ class Run:
         self._stop_if_asked()
         say("progress", phase="reading")
         self.renderer = Renderer(order.base)
-        self.corpus = batch.read(
-            order.examples, self.renderer, order.max_length, order.overflow
-        )
+        self.corpus = batch.read(order.examples, self.renderer, order.max_length, order.overflow)
         train, self.validation = batch.split(
             len(self.corpus), order.validation_examples, order.seed
         )
@@ -145,9 +143,7 @@ class Run:
             loss.backward()
             total += float(loss.detach())
             tokens += pack.tokens
-        norm = float(
-            torch.nn.utils.clip_grad_norm_(self.parameters.values(), GRADIENT_NORM)
-        )
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), GRADIENT_NORM))
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise UserError("loss_not_a_number", step=self.step + 1)
         for group in self.optimizer.param_groups:
@@ -221,8 +217,9 @@ class Run:
     def finish(self) -> None:
         """Write the result folder."""
         say("progress", phase="saving", step=self.step)
-        metrics = {
-            key: round(value, 4) for key, value in self.history.items()
-        } | {"trained_tokens": self.tokens, "steps": self.step}
+        metrics = {key: round(value, 4) for key, value in self.history.items()} | {
+            "trained_tokens": self.tokens,
+            "steps": self.step,
+        }
         result.save(self.trainable, self.order, self.renderer, metrics)
         say("done", step=self.step, **metrics)
