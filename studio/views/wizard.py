@@ -216,8 +216,8 @@ def reading(request: HttpRequest, job: Job) -> HttpResponse:
 @require_GET
 @draft_view
 def summary(request: HttpRequest, job: Job) -> HttpResponse:
-    """The summary while tokens are counted, and with it the start button."""
-    context = {"job": job, "summary": Summary(job), "is_update": True}
+    """The summary while tokens are counted, and with it the start button where there is one."""
+    context = {"job": job, "summary": Summary(job), "is_update": "start" in request.GET}
     return render(request, "wizard/_summary.html", context)
 
 

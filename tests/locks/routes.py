@@ -136,6 +136,11 @@ def every() -> list[str]:
     return list(dict.fromkeys(walk()))
 
 
+def of_objects() -> list[str]:
+    """Return the addresses that name an object of somebody's."""
+    return [one for one, route in ROUTES.items() if route.whose == OWNER and route.things]
+
+
 def thing(mine, name: str) -> str:
     """Return what fills an address: an id, as the address's own door writes it."""
     from training import naming, wire

@@ -14,6 +14,8 @@ from tests.locks.routes import ADMINISTRATOR, EVERYBODY, OPEN, OWNER, ROUTES, UN
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 NOBODYS_METHOD = "BREW"
+NINJAS_OWN = ("/v1/", "/v1/openapi.json")
+"""Views that are not ours and look at no method."""
 LOGIN = "/login/"
 OUTSIDERS = ("anonymous", "stopped", "revoked key", "stopped key", "cookie without key")
 """Who is let in nowhere."""
@@ -109,6 +111,8 @@ def ask(client: Client, method: str, address: str, form: dict, is_json: bool = F
 
 def methods(client: Client, address: str) -> list[str]:
     """Return what a route allows, as it says itself to a method that nobody has."""
+    if address in NINJAS_OWN:
+        return ["GET"]
     answer = client.generic(NOBODYS_METHOD, address)
     assert answer.status_code == 405, (
         f"{address} answers {answer.status_code} to {NOBODYS_METHOD}: say which methods the view "
@@ -183,33 +187,24 @@ def test_whoever_asks_gets_their_own_or_nothing(route, people, programs, owner, 
         tried.append((route, method, person, answer.status_code))
 
 
-@pytest.mark.parametrize("route", routes.every(), ids=lambda route: f"/{route}")
-def test_what_is_anothers_looks_like_what_never_was(route, people, programs, owner, stranger):
+@pytest.mark.parametrize("route", routes.of_objects(), ids=lambda route: f"/{route}")
+def test_what_is_anothers_looks_like_what_never_was(route, people, programs, owner):
     """Nobody learns from an answer whether an id is somebody else's or nobody's."""
     table = known(route)
-    if table.whose != OWNER or not table.things:
-        pytest.skip("names no object")
     client = (programs if is_api(route) else people)["stranger"]
     theirs = routes.addresses(route, table, owner)[0]
-    missing = theirs.replace(owner_id(theirs), "2" * 8 if owner_id(theirs).isdecimal() else "z" * 8)
+    number = next((part for part in theirs.split("/") if part.isdecimal()), "")
+    identity = number or next(p for p in theirs.split("/") if len(p) >= 16)[-8:]
+    nobodys = number * 9 or "z" * 8
+    missing = theirs.replace(identity, nobodys)
     for method in methods(client, theirs):
-        found = [
-            ask(client, method, address, table.form(owner), table.json)
-            for address in (theirs, missing)
-        ]
-        assert [answer.status_code for answer in found] == [404, 404]
-        bodies = [
-            answer.text.replace(address.split("/")[-2 if address.endswith("/") else -1], "…")
-            for answer, address in zip(found, (theirs, missing), strict=True)
-        ]
-        assert len(bodies[0]) == len(bodies[1]) or is_api(route)
-
-
-def owner_id(address: str) -> str:
-    """Return the changing part of an address: its number, or the last 8 letters of its id."""
-    parts = [part for part in address.split("/") if part]
-    part = next(p for p in parts if p.isdecimal() or len(p) >= 16 and p != "openapi.json")
-    return part if part.isdecimal() else part[-8:]
+        found = ask(client, method, theirs, table.form(owner), table.json)
+        other = ask(client, method, missing, table.form(owner), table.json)
+        assert found.status_code == other.status_code == 404
+        same = found.text.replace(theirs, missing)
+        if is_api(route):
+            assert same.replace(identity, nobodys) == other.text
+        assert len(same) == len(other.text)  # pages differ in their CSRF token, nothing else
 
 
 @pytest.mark.parametrize("route", routes.every(), ids=lambda route: f"/{route}")
@@ -245,10 +240,15 @@ def test_no_page_takes_a_form_of_another_site(route, owner):
 def test_fragments_and_json_of_whoever_is_signed_out_say_so_their_own_way(people):
     answer = people["anonymous"].get("/queue/", headers={"HX-Request": "true"})
     assert answer.status_code == 204 and answer.headers["HX-Refresh"] == "true"
-    assert people["anonymous"].get("/models/", headers={"Accept": "application/json"}).status_code == 401
+    assert (
+        people["anonymous"].get("/models/", headers={"Accept": "application/json"}).status_code
+        == 401
+    )
 
 
-def test_ids_of_others_within_a_form_are_as_unknown_as_in_an_address(people, programs, owner, stranger):
+def test_ids_of_others_within_a_form_are_as_unknown_as_in_an_address(
+    people, programs, owner, stranger
+):
     """The draft is the stranger's own; what it asks for is not."""
     client, draft = people["stranger"], stranger.draft
     form = {"version": owner.version.pk}

@@ -207,7 +207,7 @@ def test_once_counted_the_summary_says_what_will_be_cut_and_opens_the_start(
 ):
     counted(ready, cut=3, lost=1)
     (settings.DATA / "speed.json").write_text('{"gigaflops": 900}')
-    page = signed_in.get(at(ready, "summary"), headers=HTMX).text
+    page = signed_in.get(at(ready, "summary") + "?start=1", headers=HTMX).text
     assert "예상 시간" in page and "이 컴퓨터의 속도 기준" in page
     assert "예제 2개가" in page and "예제 1개는" in page and "답변이 들어오지 않아" in page
     assert "예제 40개 가운데 39개 사용" in page
@@ -277,8 +277,14 @@ def test_a_start_of_other_settings_than_the_page_shows_is_refused(signed_in, rea
 def test_the_summarys_polls_refresh_what_the_start_form_has_seen(signed_in, ready):
     before = seen(signed_in.get(at(ready, "data")).text)
     Job.objects.update(name="새 이름")
-    after = seen(signed_in.get(at(ready, "summary"), headers=HTMX).text)
+    after = seen(signed_in.get(at(ready, "summary") + "?start=1", headers=HTMX).text)
     assert before != after == seen(signed_in.get(at(ready, "data")).text)
+
+
+def test_the_summary_of_the_other_steps_brings_no_start_form_along(signed_in, ready):
+    assert 'id="start"' not in signed_in.get(at(ready, "summary"), headers=HTMX).text
+    assert "summary/?start=1" not in signed_in.get(at(ready, "method")).text
+    assert "summary/?start=1" in signed_in.get(at(ready, "data")).text
 
 
 def test_a_start_that_may_not_be_says_why_on_the_same_page(signed_in, draft):

@@ -1,0 +1,222 @@
+"""Every page in a real browser, light and dark, wide and narrow: nothing that the strict
+Content-Security-Policy forbids, no error, no sideways scrolling, no violation that axe-core finds."""
+
+import fcntl
+import json
+import os
+import socket
+
+import pytest
+import tiny
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect, sync_playwright
+from running import Studio
+
+from tests import browser as chromium
+
+pytestmark = pytest.mark.journey
+PASSWORD = "Sea-salt-42!"
+WIDTHS, THEMES = (1440, 390), ("light", "dark")
+OWN_STATUS = tuple(f"responded with a status of {status}" for status in (404, 422, 503))
+ROWS = """
+import json
+from datetime import timedelta
+from django.utils import timezone
+from playground.models import Conversation
+from studio import keys
+from studio.models import User
+from training.chat import Example, Message
+from training.datasets import segments, versions
+from training.datasets.shapes import Mistake, problem
+from training.models import Dataset, DatasetVersion, Job, JobEvent, TunedModel
+
+owner, now = User.objects.get(username="mina"), timezone.now()
+User.objects.create_user("jiho", password="Sea-salt-42!", name="지호", is_active=False)
+
+def version(name, **fields):
+    row = DatasetVersion.objects.create(
+        dataset=Dataset.objects.create(owner=owner, name=name), file_name=name, size_bytes=123456,
+        **{"status": "ready", "format": "jsonl-prompt", "encoding": "cp949"} | fields)
+    with segments.Writer(versions.folder(row)) as writer:
+        for number in range(row.example_count):
+            writer.add(Example((Message("user", f"오늘 날씨 {number}"), Message("assistant", "맑습니다"))))
+        for number in range(row.problem_count):
+            writer.add_problem(problem(number + 1, Mistake("answer_empty"), '{"prompt": "' + "가나다라" * 90 + '"}'))
+    return row
+
+def job(status, name, **fields):
+    return Job.objects.create(
+        owner=owner, version=data, status=status, name=name, base="tiny", queued_at=now,
+        resolved={"epochs": 3, "batch_size": 8, "learning_rate": 0.0002}, **fields)
+
+data = version("문의 모음 2026년 상반기.jsonl", example_count=240, problem_count=12)
+bad = version("깨진파일.jsonl", status="failed", error={"code": "url_scheme", "params": {"scheme": "ftp"}})
+done = job("succeeded", "문의 분류 도우미", step=90, total_steps=90, started_at=now - timedelta(minutes=3),
+    finished_at=now, progress={"epoch": 3, "loss": 0.4, "validation_loss": 0.5, "tokens_per_second": 900})
+TunedModel.objects.create(owner=owner, name=done.name, job=done, base="tiny", method="lora", size_bytes=99999)
+running = job("running", "이름이 아주 길어서 한 줄에 들어가지 않는 지금 학습하고 있는 모델입니다", step=30, total_steps=90,
+    attempt=1, token="held", lease_expires_at=now + timedelta(hours=9), started_at=now,
+    progress={"epoch": 1, "loss": 0.9, "tokens_per_second": 800, "seconds_left": 100})
+for one in (done, running):
+    for step in range(0, one.step, 3):
+        JobEvent.objects.create(job=one, attempt=1, kind="metrics", step=step, data={"loss": 2 - step / 60, "epoch": step / 30})
+    JobEvent.objects.create(job=one, attempt=1, kind="validation", step=27, data={"loss": 1.5})
+    JobEvent.objects.create(job=one, attempt=1, kind="checkpoint", step=27)
+failed = job("failed", "실패한 학습", error={"code": "trainer_crashed", "params": {"exit_code": 1}}, finished_at=now)
+JobEvent.objects.create(job=failed, attempt=1, kind="error", data=failed.error)
+talk = Conversation.objects.create(owner=owner, title="날씨를 물은 대화", model="base:tiny", system_prompt="친절하게")
+talk.messages.create(role="user", content="오늘 날씨 어때요?")
+talk.messages.create(role="assistant", content="맑습니다. " * 60 + "a" * 300,
+    usage={"completion_tokens": 90, "seconds": 3, "finish_reason": "length"})
+key, _secret = keys.create(owner, "집계 프로그램")
+old, _secret = keys.create(owner, "예전 프로그램")
+keys.revoke(old)
+print(json.dumps({
+    "draft": job("draft", "작성 중인 모델").pk, "empty": Job.objects.create(owner=owner, base="tiny").pk,
+    "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
+    "done": done.pk, "running": running.pk, "failed": failed.pk, "data": data.dataset.pk,
+    "bad": bad.dataset.pk, "talk": talk.pk, "key": key.pk}))
+"""
+EMPTY_PAGES = {
+    "home": "/", "train": "/train/", "models": "/models/", "data": "/data/", "keys": "/keys/",
+    "people": "/people/", "password": "/password/", "playground": "/playground/", "404": "/nowhere/",
+}  # fmt: skip
+PAGES = {
+    "home": "/", "train": "/train/", "step 1": "/train/{draft}/method/",
+    "step 2": "/train/{draft}/model/", "step 3": "/train/{draft}/data/",
+    "step 3 empty": "/train/{empty}/data/", "discard": "/train/{draft}/discard/",
+    "models": "/models/", "model done": "/models/{done}/", "model running": "/models/{running}/",
+    "model queued": "/models/{queued}/", "model failed": "/models/{failed}/",
+    "model cancelled": "/models/{cancelled}/", "rename": "/models/{done}/rename/",
+    "delete": "/models/{done}/delete/", "cancel": "/models/{running}/cancel/",
+    "data": "/data/", "dataset": "/data/{data}/", "dataset failed": "/data/{bad}/",
+    "dataset delete": "/data/{bad}/delete/", "dataset in use": "/data/{data}/delete/",
+    "keys": "/keys/", "revoke": "/keys/{key}/revoke/", "people": "/people/",
+    "playground": "/playground/{talk}/", "playground new": "/playground/?new=1",
+    "error": "/models/{running}/delete/", "404": "/models/{talk}/",
+}  # fmt: skip
+AXE = Axe()
+AT_ONCE = """() => {  // no colour half-way between two themes
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync("* { transition: none !important }");
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+}"""
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+TOO_WIDE = """() => [...document.querySelectorAll("body *")]
+  .filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
+  .map((one) => one.outerHTML.slice(0, 90)).slice(0, 4)"""
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    """A studio whose heavy lane waits: the device is held here, so that what is queued stays so."""
+    data = tmp_path_factory.mktemp("pages")
+    tiny.build(data / "models" / "tiny")
+    device = os.environ.get("CUDA_VISIBLE_DEVICES", "cpu").replace(",", "-") or "cpu"
+    with (data / f"device-{socket.gethostname()}-{device}.lock").open("w") as device_lock:
+        fcntl.flock(device_lock, fcntl.LOCK_EX)
+        found = Studio(data, DADEUM_DEBUG="0")  # our own pages for what goes wrong
+        found.manage("collectstatic", "--noinput", "--verbosity", "0")
+        with found as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        found = chromium.launch(playwright)
+        yield found
+        found.close()
+
+
+def open_window(browser) -> Page:
+    context = browser.new_context(locale="ko-KR", reduced_motion="reduce")
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    page.said = []
+    page.on("console", lambda message: page.said.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: page.said.append(f"error: {error}"))
+    return page
+
+
+@pytest.fixture(scope="module")
+def outsider(browser) -> Page:
+    return open_window(browser)
+
+
+@pytest.fixture(scope="module")
+def member(browser, studio) -> Page:
+    """The window of who made the first account; nothing is there yet."""
+    page = open_window(browser)
+    page.goto(studio.setup_link)
+    for name, value in {
+        "username": "mina",
+        "name": "민아",
+        "password": PASSWORD,
+        "again": PASSWORD,
+    }.items():
+        page.locator(f"[name={name}]").fill(value)
+    page.get_by_role("button", name="계속").click()
+    expect(page).to_have_url(studio.url + "/")
+    return page
+
+
+@pytest.fixture(scope="module")
+def rows(member, studio) -> dict[str, object]:
+    return json.loads(studio.shell(ROWS).splitlines()[-1])
+
+
+def look(page: Page, address: str, status: int = 200) -> None:
+    """Open a page and look at it at each width in each theme."""
+    page.said.clear()
+    page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    answer = page.goto(address)
+    assert answer.status == status, f"{address}: {answer.status}"
+    expect(page.locator("h1")).to_have_count(1)
+    page.evaluate(AT_ONCE)
+    page.wait_for_timeout(60)  # what htmx fetches on load
+    faults: list[str] = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate(DRAWN)
+        wide = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+        if wide > 0:
+            faults.append(f"{width} px: {wide} px too wide: {page.evaluate(TOO_WIDE)}")
+        for theme in THEMES:
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+            faults += [f"{width} px, {theme}: {fault}" for fault in violations(page)]
+    own = OWN_STATUS if status != 200 else ()
+    faults += [
+        line for line in page.said
+        if line.startswith(("error", "warning")) and not any(words in line for words in own)
+    ]  # fmt: skip
+    assert not faults, "\n".join(faults)
+
+
+def violations(page: Page) -> list[str]:
+    found = AXE.run(page).response["violations"]
+    return [
+        f"axe {one['id']}: " + "; ".join(node["html"][:160] for node in one["nodes"][:3])
+        for one in found
+    ]
+
+
+def test_before_there_is_an_account(outsider, studio):
+    look(outsider, studio.url, 503)
+    look(outsider, studio.setup_link)
+
+
+@pytest.mark.parametrize("name", EMPTY_PAGES)
+def test_pages_of_a_newcomer(name, member, studio):
+    look(member, studio.url + EMPTY_PAGES[name], 404 if name == "404" else 200)
+
+
+def test_pages_of_whoever_is_signed_out(member, outsider, studio):
+    look(outsider, studio.url + "/login/")
+    look(outsider, studio.setup_link, 404)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_of_whoever_has_everything(name, member, rows, studio):
+    status = {"404": 404, "error": 422}.get(name, 200)
+    look(member, studio.url + PAGES[name].format_map(rows), status)
