@@ -7,8 +7,8 @@ knows the engine's address or its dialect.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -145,7 +145,7 @@ def _load_request(name: str) -> tuple[str, dict]:
 
 async def stream(
     name: str, messages: Sequence[Message], parameters: Parameters
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event]:
     """Yield what happens while a model answers the last message; close it to stop.
 
     A model that is not in memory is loaded first. Where the conversation is longer than the
@@ -164,11 +164,14 @@ async def stream(
         "stop_token_ids": prompt.stop_ids,
         "stream": True,
     }
-    async for event in _complete(body):
-        yield event
+    # closed at once with this generator, not when the garbage collector comes by: that is what
+    # tells the engine to stop
+    async with aclosing(_complete(body)) as events:
+        async for event in events:
+            yield event
 
 
-async def _make_ready(name: str) -> AsyncIterator[Event]:
+async def _make_ready(name: str) -> AsyncGenerator[Event]:
     """Load a model if need be, and wait until it is in memory."""
     asked, deadline = False, time.monotonic() + LOAD_SECONDS
     while (found := await _state(name)).state != "ready":
@@ -190,26 +193,27 @@ async def _state(name: str) -> ModelState:
     return next((ModelState.of(e) for e in entries if e["id"] == name), ModelState(name))
 
 
-async def _complete(body: dict) -> AsyncIterator[Event]:
+async def _complete(body: dict) -> AsyncGenerator[Event]:
     deadline = None
     async with _talk() as http, http.stream("POST", "/v1/completions", json=body) as response:
         if response.status_code != 200:
             await response.aread()
             _checked(response)
-        async for event in _events(response):
-            if isinstance(event, Delta):
-                deadline = deadline or time.monotonic() + ANSWER_SECONDS
-            if deadline and isinstance(event, Delta) and time.monotonic() > deadline:
+        async with aclosing(_events(response)) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    deadline = deadline or time.monotonic() + ANSWER_SECONDS
+                if deadline and isinstance(event, Delta) and time.monotonic() > deadline:
+                    yield event
+                    yield Done("time", event.usage)
+                    return
                 yield event
-                yield Done("time", event.usage)
-                return
-            yield event
-            if isinstance(event, Done):
-                return
+                if isinstance(event, Done):
+                    return
     raise UserError("engine_away")
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[Event]:
+async def _events(response: httpx.Response) -> AsyncGenerator[Event]:
     """Turn server-sent events into ours."""
     kind = ""
     async for text in response.aiter_lines():
