@@ -4,12 +4,11 @@ order to a tuned model in memory."""
 import json
 import shutil
 import subprocess
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
+import serving
 import tiny
 from running import Studio
 
@@ -43,23 +42,9 @@ print(keys.create(user, "curl")[1])
 @pytest.fixture(scope="module")
 def file_url():
     rows = [{"prompt": f"오늘 날씨 {i % 9} 어때요", "completion": "맑습니다"} for i in range(240)]
-    content = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/data.jsonl"
-    server.shutdown()
-    server.server_close()
+    content = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    with serving.files(lambda path: content) as port:
+        yield f"http://127.0.0.1:{port}/data.jsonl"
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,12 @@ a chat with the model that was taught."""
 
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import serving
 import tiny
 from playwright.sync_api import Page, expect, sync_playwright
-from running import Studio, free_port
+from running import Studio
 
 from tests import browser as chromium
 
@@ -21,22 +20,8 @@ COUNT = 240
 @pytest.fixture(scope="module")
 def file_server(tmp_path_factory):
     """A loopback server whose address the administrator allows for data URLs."""
-    content = jsonl().encode()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
-    server.shutdown()
+    with serving.files(lambda path: jsonl()) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")

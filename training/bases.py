@@ -55,6 +55,11 @@ def catalogue() -> list[Base]:
     return sorted(bases, key=lambda base: base.problem is not None)
 
 
+def name(slug: str) -> str:
+    """Return a base's name; of one that is gone, its slug."""
+    return next((base.name for base in catalogue() if base.slug == slug), slug)
+
+
 def find(slug: str) -> Base:
     """Return the base of a slug, or of a name that the administrator gave to one.
 

@@ -92,6 +92,10 @@ class DatasetVersion(Leased):
     def is_busy(self) -> bool:
         return self.status in (self.Status.WAITING, self.Status.READING)
 
+    @property
+    def is_sample(self) -> bool:
+        return self.source == self.Source.SAMPLE
+
 
 class TokenCount(Leased):
     """How long a version's examples are in one base model's own tokens."""

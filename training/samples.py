@@ -49,10 +49,12 @@ def records(name: str) -> list[dict]:
 
 
 def held_out(count: int) -> list[dict]:
-    """Return some enquiries that the training never saw, one of each department in turn."""
+    """Return some records that the training never saw, one of each department in turn, with the
+    bare enquiry beside the prompt."""
     found: dict[str, list[dict]] = {}
     for record in records("enquiries-held-out"):
-        found.setdefault(record["completion"], []).append(record)
+        enquiry = record["prompt"].rpartition("민원: ")[2]
+        found.setdefault(record["completion"], []).append(record | {"enquiry": enquiry})
     turns = [record for group in zip(*found.values(), strict=False) for record in group]
     return turns[:count]
 

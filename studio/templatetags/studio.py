@@ -250,10 +250,4 @@ def log_line(event: JobEvent) -> str:
 @register.filter
 def base_name(slug: str) -> str:
     """Return a base model's name; of one that is gone, its slug."""
-    return next((base.name for base in bases.catalogue() if base.slug == slug), slug)
-
-
-@register.filter
-def enquiry(prompt: str) -> str:
-    """Return the last line of a sample's prompt without its heading."""
-    return prompt.rpartition("민원: ")[2]
+    return bases.name(slug)

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from studio.forms import NameForm
 from studio.views import lines
 from training import jobs, samples
-from training.models import DatasetVersion, Job
+from training.models import Job
 
 PAGE = 20
 LOG_LINES = 200
@@ -43,13 +43,9 @@ def model(request: HttpRequest, pk: str) -> HttpResponse:
         "settings": lines.settings_of(job, job.resolved),
         "files": lines.files_of(tuned) if tuned else [],
         "name_form": NameForm(initial={"name": job.name}),
-        "held_out": samples.held_out(5) if is_sample(job) else [],
+        "held_out": samples.held_out(5) if job.version.is_sample else [],
     }
     return render(request, "models/model.html", context)
-
-
-def is_sample(job: Job) -> bool:
-    return job.version.source == DatasetVersion.Source.SAMPLE
 
 
 @require_GET

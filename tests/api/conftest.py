@@ -2,10 +2,9 @@
 
 import json
 import shutil
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import serving
 
 from training import runs, tasks
 from training.models import DatasetVersion, Job, TokenCount
@@ -75,25 +74,14 @@ def rows(count: int, long_every: int = 0) -> str:
 def files(settings):
     """A loopback server that the administrator allows: /COUNT.jsonl, /COUNT-long.jsonl."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            name = self.path.removeprefix("/").removesuffix(".jsonl")
-            count, _, is_long = name.partition("-")
-            content = rows(int(count), 10 if is_long else 0).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def content_of(path: str) -> str:
+        name = path.removeprefix("/").removesuffix(".jsonl")
+        count, _, is_long = name.partition("-")
+        return rows(int(count), 10 if is_long else 0)
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    settings.FETCH_ALLOW = [f"127.0.0.1:{server.server_port}"]
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving.files(content_of) as port:
+        settings.FETCH_ALLOW = [f"127.0.0.1:{port}"]
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
