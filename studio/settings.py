@@ -69,6 +69,16 @@ def pairs(name: str) -> dict[str, str]:
     return found
 
 
+def address(name: str) -> str:
+    """Read the address of a server, without a slash at its end; empty where none is given."""
+    raw = text(name).rstrip("/")
+    if raw and (urlsplit(raw).scheme not in ("http", "https") or not urlsplit(raw).hostname):
+        raise ImproperlyConfigured(
+            f"{name}={raw!r} must be an address such as https://hub.example."
+        )
+    return raw
+
+
 def networks(name: str) -> list[str]:
     """Read a list of hosts or networks that a URL may point to although they are private."""
     for item in items(name):
@@ -283,9 +293,24 @@ MIN_EXAMPLES = integer("DADEUM_MIN_EXAMPLES", 200, 1, 1_000_000)
 MODEL_ALIASES = pairs("DADEUM_MODEL_ALIASES")
 FETCH_ALLOW = networks("DADEUM_FETCH_ALLOW")
 FETCH_SECONDS = integer("DADEUM_FETCH_SECONDS", 600, 1, 86_400)
+MODEL_LIMIT_BYTES = integer("DADEUM_MODEL_LIMIT_GB", 100, 1, 10_000) * 1024**3
 ENGINE_SOCKET = text("DADEUM_ENGINE_SOCKET")
 THREADS = integer("DADEUM_THREADS", 0, 0, 1024)
 CHECKPOINT_SECONDS = number("DADEUM_CHECKPOINT_SECONDS", 60, 0, 86_400)
+
+# --- the hub from which base models are fetched -------------------------------------------------
+HUB = flag("DADEUM_HUB", True)
+HUB_URL = address("DADEUM_HUB_URL")
+"""Empty: where the hub's own library looks."""
+HF_TOKEN = text("HF_TOKEN")
+"""Handed to the child that fetches models, and to nothing else."""
+HUB_NETWORK = {
+    name: text(name)
+    for word in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
+    for name in (word, word.lower())
+    if text(name)
+}
+"""How that child gets out of a network with a proxy or certificates of its own."""
 
 LOGGING = {
     "version": 1,

@@ -27,6 +27,7 @@ MAX_PAUSE_SECONDS = 30
 GRACE_SECONDS = 25
 PORT_PATIENCE_SECONDS = 20
 LOG_LIMIT_BYTES = 5_000_000
+FETCHER = "worker-light"
 
 
 class CannotStart(Exception):
@@ -68,8 +69,17 @@ def children(socket_path: str) -> list[Child]:
         ),
         Child("engine", [python, "-m", "playground.engine", "--socket", socket_path, *threads]),
         Child("worker-heavy", [*worker, "-Q", "heavy", "-c", "1", "-n", "heavy@%h"]),
-        Child("worker-light", [*worker, "-Q", "light", "-c", "2", "-n", "light@%h"]),
+        Child(FETCHER, [*worker, "-Q", "light", "-c", "2", "-n", "light@%h"]),
     ]  # fmt: skip
+
+
+def environment(child: Child) -> dict[str, str]:
+    """Return what a child gets of our environment: the hub's token is for the one that fetches."""
+    found = dict(os.environ) | {"PYTHONUNBUFFERED": "1"}
+    found.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
+    if child.name != FETCHER:
+        found.pop("HF_TOKEN", None)
+    return found
 
 
 class Supervisor:
@@ -139,12 +149,10 @@ class Supervisor:
         child.log.parent.mkdir(exist_ok=True)
         if child.log.exists() and child.log.stat().st_size > LOG_LIMIT_BYTES:
             child.log.replace(child.log.with_suffix(".old.log"))
-        environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1"}
-        environment.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
         with child.log.open("ab") as log:
             child.process = self.line.spawn(
                 child.command,
-                environment,
+                environment(child),
                 cwd=settings.ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -14,6 +14,7 @@ from django.conf import settings
 
 from training import recipe, tasks
 from training.bases import Base
+from training.hub.presets import Preset
 from training.leases import Order
 from training.models import TunedModel
 from training.supervise import supervise
@@ -71,7 +72,7 @@ def operations_per_token(parameters: int, method: str) -> float:
     return parameters * (4 if method == recipe.LORA else 6)
 
 
-def memory_bytes(base: Base, method: str, row_tokens: float) -> int:
+def memory_bytes(base: Base | Preset, method: str, row_tokens: float) -> int:
     """Libraries, weights (with gradients and optimiser where all are trained) and the activations
     of one row; fitted to 135M parameters: 2.9 GB for rows of 670 tokens."""
     weights = base.parameters * (6 if method == recipe.LORA else 18)

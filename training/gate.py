@@ -21,6 +21,11 @@ HEADER_LIMIT_BYTES = 32 * 1024 * 1024
 TEMPLATE_LIMIT_CHARACTERS = 64 * 1024
 
 
+def allows(name: str) -> bool:
+    """Say whether a file of this name may lie in a model folder."""
+    return name in ALLOWED_NAMES or name.endswith(ALLOWED_ENDINGS)
+
+
 def check(folder: Path) -> None:
     """Let a model folder pass or refuse it.
 
@@ -38,6 +43,20 @@ def check(folder: Path) -> None:
         raise UserError("gate_missing", folder=folder.name, file="*.safetensors")
     if "tokenizer.json" not in names:
         raise UserError("gate_missing", folder=folder.name, file="tokenizer.json")
+    _check_shards(folder, names)
+
+
+def _check_shards(folder: Path, names: set[str]) -> None:
+    """Where the weights lie in several files, each that the index names must be there."""
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return
+    try:
+        shards = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UserError("gate_unreadable", folder=folder.name, file=index.name) from None
+    for missing in sorted(str(shard) for shard in shards - names):
+        raise UserError("gate_missing", folder=folder.name, file=missing)
 
 
 def _check_entry(folder: Path, path: Path) -> None:
@@ -48,7 +67,7 @@ def _check_entry(folder: Path, path: Path) -> None:
         return
     if not path.is_file():
         raise UserError("gate_file", folder=folder.name, file=name)
-    if path.name not in ALLOWED_NAMES and not path.name.endswith(ALLOWED_ENDINGS):
+    if not allows(path.name):
         raise UserError("gate_file", folder=folder.name, file=name)
     if path.suffix == ".json":
         _check_json(folder, path, name)

@@ -33,7 +33,7 @@ def find(owner: object, name: str) -> Base | TunedModel:
     try:
         return bases.find(name)
     except UserError as error:
-        if error.code == "base_missing":
+        if error.code in ("base_missing", "base_not_downloaded"):
             raise UserError("model_unknown", model=name) from None
         raise
 
