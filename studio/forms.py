@@ -266,6 +266,62 @@ def library(owner: User) -> QuerySet[DatasetVersion]:
     ).select_related("dataset")
 
 
+class HubForm(forms.Form):
+    """A model of the hub."""
+
+    repo = forms.CharField(
+        label=gettext_lazy("모델 허브의 이름"),
+        max_length=300,
+        help_text=gettext_lazy(
+            "«만든 곳/모델 이름»을 쓰거나 모델 페이지의 주소를 붙여 넣으세요. 예: Qwen/Qwen3-0.6B"
+        ),
+        error_messages={"required": gettext_lazy("받을 모델의 이름을 입력하세요.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    revision = forms.CharField(
+        label=gettext_lazy("버전(선택)"),
+        max_length=100,
+        required=False,
+        help_text=gettext_lazy("비워 두면 가장 새로운 것을 받습니다."),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+
+class FilesField(forms.FileField):
+    """Several files at once, each checked as one."""
+
+    def clean(self, data: list, initial: object = None) -> list:
+        if not data:
+            raise ValidationError(self.error_messages["required"], code="required")
+        return [super(FilesField, self).clean(file, initial) for file in data]
+
+
+class FilesInput(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class FolderForm(forms.Form):
+    """A model folder from the administrator's own computer."""
+
+    name = forms.CharField(
+        label=gettext_lazy("기본 모델의 이름"),
+        max_length=100,
+        help_text=gettext_lazy(
+            "목록에 보일 이름입니다. 영문자, 숫자, 점(.), 밑줄(_), 붙임표(-)를 쓸 수 있습니다."
+        ),
+        error_messages={"required": gettext_lazy("이름을 입력하세요.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    files = FilesField(
+        label=gettext_lazy("모델 폴더의 파일"),
+        error_messages={
+            "required": gettext_lazy("모델 폴더의 파일을 모두 고르세요."),
+            "empty": gettext_lazy("내용이 없는 파일이 있습니다. 원래 배포된 파일인지 확인하세요."),
+        },
+        widget=FilesInput(attrs={"multiple": True}),
+    )
+
+
 class NameForm(forms.Form):
     name = forms.CharField(
         label=gettext_lazy("모델 이름"),

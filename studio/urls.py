@@ -5,7 +5,7 @@ from django.urls import include, path
 import playground.api
 import training.api
 from studio.api import api
-from studio.views import datasets, frame, home, keys, models, people, wizard
+from studio.views import bases, datasets, frame, home, keys, models, people, wizard
 
 api.add_router("", training.api.router)
 api.add_router("", playground.api.router)
@@ -50,6 +50,17 @@ urlpatterns = [
     path("models/<str:pk>/rename/", models.rename, name="model-rename"),
     path("models/<str:pk>/delete/", models.delete, name="model-delete"),
     path("models/<str:pk>/retry/", models.retry, name="model-retry"),
+    # base models
+    path("bases/", bases.bases, name="bases"),
+    path("bases/fetch/", bases.fetch, name="base-fetch"),
+    path("bases/downloads/<str:pk>/cancel/", bases.cancel, name="base-cancel"),
+    path("bases/downloads/<str:pk>/retry/", bases.retry, name="base-retry"),
+    path("bases/downloads/<str:pk>/discard/", bases.discard, name="base-discard"),
+    path("bases/import/", bases.bring, name="base-import"),
+    path("bases/import/<str:pk>/piece/", bases.piece, name="base-piece"),
+    path("bases/import/<str:pk>/finish/", bases.finish, name="base-finish"),
+    path("bases/import/<str:pk>/abandon/", bases.abandon, name="base-abandon"),
+    path("bases/folders/<str:slug>/delete/", bases.delete, name="base-delete"),
     # data
     path("data/", datasets.datasets, name="datasets"),
     path("data/<str:pk>/", datasets.dataset, name="dataset"),

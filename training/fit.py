@@ -39,15 +39,24 @@ def takes_a_night(model: Base | Preset, method: str) -> bool:
 
 
 def recommended(models: Iterable[Model], method: str) -> Model | None:
-    """Return the largest model that speaks Korean, has room here and takes a night at most."""
+    """Return the model to take: of those that speak Korean, may be used by anybody, have room
+    here and take a night at most, one made for Korean, and of these the largest."""
     fitting = [
         model for model in models
-        if speaks_korean(model) and has_room(model, method) and takes_a_night(model, method)
+        if _is_for_all(model) and has_room(model, method) and takes_a_night(model, method)
     ]  # fmt: skip
-    return max(fitting, key=lambda model: model.parameters, default=None)
+    return max(fitting, key=_worth, default=None)
 
 
-def speaks_korean(model: Base | Preset) -> bool:
-    """Say whether we know that a model speaks Korean."""
-    preset = model.preset if isinstance(model, Base) else model
-    return preset is not None and preset.speaks_korean
+def _is_for_all(model: Base | Preset) -> bool:
+    preset = preset_of(model)
+    return preset is not None and preset.speaks_korean and not model.is_noncommercial
+
+
+def preset_of(model: Base | Preset) -> Preset | None:
+    return model.preset if isinstance(model, Base) else model
+
+
+def _worth(model: Base | Preset) -> tuple[bool, int]:
+    preset = preset_of(model)
+    return preset is not None and preset.is_made_for_korean, model.parameters

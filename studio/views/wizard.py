@@ -19,10 +19,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from studio.forms import LibraryForm, MethodForm, ModelForm, UploadForm, UrlForm
 from studio.forms import library as own_library
 from studio.middleware import wants_json
-from studio.views import lines
+from studio.views import cards, lines
 from studio.views.datasets import numbered
 from studio.views.drafts import Step, Summary
-from training import bases, jobs, recipe, samples
+from training import jobs, recipe, samples
 from training.datasets import versions
 from training.errors import UserError
 from training.models import DatasetVersion, Job
@@ -98,7 +98,7 @@ def method(request: HttpRequest, job: Job) -> HttpResponse:
 @draft_view
 def model(request: HttpRequest, job: Job) -> HttpResponse:
     """Step 2: 모델 설정."""
-    extra = {"bases": bases.catalogue(), "models_folder": settings.MODELS}
+    extra = {"cards": cards.of_bases(job.method)}
     if request.method != "POST":
         form = ModelForm(job, is_manual=job.pk in request.session.get(BY_HAND, ()))
         return show(request, job, 2, form=form, **extra)

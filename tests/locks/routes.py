@@ -44,6 +44,10 @@ def _url(mine) -> dict:
     return {"url": "https://example.org/a.jsonl"}
 
 
+def _repo(mine) -> dict:
+    return {"repo": "mansae/tiny-ko"}
+
+
 def _order(mine) -> dict:
     return {"base_model": "tiny", "suffix": "a", "training_file": "https://example.org/a.jsonl"}
 
@@ -51,6 +55,7 @@ def _order(mine) -> dict:
 DRAFT = ("draft",)
 JOB = ("finished", "queued")
 TALK = ("conversation",)
+COMING, BRINGING = ("download",), ("bringing",)
 AWAY = {"POST": 503}
 """No engine runs here, and that is said in its own words."""
 
@@ -93,6 +98,21 @@ ROUTES: dict[str, Route] = {
     "models/<str:pk>/rename/": Route(OWNER, JOB, lambda mine: {"name": "b"}),
     "models/<str:pk>/delete/": Route(OWNER, JOB),
     "models/<str:pk>/retry/": Route(OWNER, JOB),
+    # base models
+    "bases/": Route(EVERYBODY),
+    "bases/fetch/": Route(ADMINISTRATOR, form=_repo),
+    "bases/downloads/<str:pk>/cancel/": Route(ADMINISTRATOR, COMING),
+    "bases/downloads/<str:pk>/retry/": Route(ADMINISTRATOR, COMING),
+    "bases/downloads/<str:pk>/discard/": Route(ADMINISTRATOR, COMING),
+    "bases/import/": Route(ADMINISTRATOR, answers={"POST": 422}),  # no file comes along
+    "bases/import/<str:pk>/piece/": Route(ADMINISTRATOR, BRINGING, answers={"POST": 422}),
+    "bases/import/<str:pk>/finish/": Route(ADMINISTRATOR, BRINGING, answers={"POST": 422}),
+    "bases/import/<str:pk>/abandon/": Route(ADMINISTRATOR, BRINGING, answers={"POST": 200}),
+    "bases/folders/<str:slug>/delete/": Route(
+        ADMINISTRATOR,
+        ("base_slug",),
+        answers={"POST": 422},  # jobs need it
+    ),
     # data
     "data/": Route(EVERYBODY),
     "data/<str:pk>/": Route(OWNER, ("dataset",)),
@@ -147,6 +167,10 @@ def thing(mine, name: str) -> str:
 
     if name == "wrong_token":
         return "not-the-token"
+    if name == "bringing":
+        return mine.bringing
+    if name == "base_slug":
+        return mine.queued.base
     if name == "public_model":
         return naming.of(mine.tuned)
     if name.startswith("public_"):

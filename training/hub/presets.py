@@ -34,6 +34,8 @@ class Preset:
     korean: "Words"
     """What its Korean is like, in a few words."""
     speaks_korean: bool = True
+    is_made_for_korean: bool = False
+    """Whether its makers aimed at Korean before other languages."""
     is_gated: bool = False
     """Whether the hub wants terms to be accepted, and a token."""
     is_noncommercial: bool = False
@@ -55,43 +57,44 @@ PRESETS = (
         repo="naver-hyperclovax/HyperCLOVAX-SEED-Text-Instruct-0.5B",
         label="HyperCLOVA X SEED 0.5B", maker="NAVER", parameters=570_000_000,
         size_bytes=1_140_000_000, context_length=4096, licence="HyperCLOVA X SEED",
-        korean=KOREAN_FIRST, note=_("회사에서 쓸 때의 조건이 라이선스에 있습니다."),
+        korean=KOREAN_FIRST, is_made_for_korean=True, note=_("회사에서 쓸 때의 조건이 라이선스에 있습니다."),
         unverified=(SIZE, GATE),
     ),
     Preset(
         repo="naver-hyperclovax/HyperCLOVAX-SEED-Text-Instruct-1.5B",
         label="HyperCLOVA X SEED 1.5B", maker="NAVER", parameters=1_590_000_000,
         size_bytes=3_170_000_000, context_length=16_384, licence="HyperCLOVA X SEED",
-        korean=KOREAN_FIRST, note=_("회사에서 쓸 때의 조건이 라이선스에 있습니다."),
+        korean=KOREAN_FIRST, is_made_for_korean=True, note=_("회사에서 쓸 때의 조건이 라이선스에 있습니다."),
         unverified=(SIZE, GATE),
     ),
     Preset(
         repo="kakaocorp/kanana-1.5-2.1b-instruct-2505", label="Kanana 1.5 2.1B", maker="Kakao",
         parameters=2_090_000_000, size_bytes=4_170_000_000, context_length=32_768,
-        licence="Apache-2.0", korean=KOREAN_ENGLISH, unverified=(LICENCE, CONTEXT),
+        licence="Apache-2.0", korean=KOREAN_ENGLISH, is_made_for_korean=True, unverified=(LICENCE, CONTEXT),
     ),
     Preset(
         repo="kakaocorp/kanana-nano-2.1b-instruct", label="Kanana Nano 2.1B", maker="Kakao",
         parameters=2_090_000_000, size_bytes=4_170_000_000, context_length=8192,
-        licence="CC-BY-NC-4.0", korean=KOREAN_ENGLISH, is_noncommercial=True,
+        licence="CC-BY-NC-4.0", korean=KOREAN_ENGLISH, is_made_for_korean=True, is_noncommercial=True,
         unverified=(CONTEXT,),
     ),
     Preset(
         repo="LGAI-EXAONE/EXAONE-4.0-1.2B", label="EXAONE 4.0 1.2B", maker="LG AI Research",
         parameters=1_280_000_000, size_bytes=2_560_000_000, context_length=65_536,
         licence="EXAONE 1.2 - NC", korean=_("한국어, 영어, 스페인어를 함께 배운 모델"),
+        is_made_for_korean=True,
         is_noncommercial=True, note=_("연구와 교육에만 쓸 수 있습니다."),
         unverified=(CONTEXT, SIZE),
     ),
     Preset(
         repo="skt/A.X-4.0-Light", label="A.X 4.0 Light", maker="SK Telecom",
         parameters=7_260_000_000, size_bytes=14_500_000_000, context_length=16_384,
-        licence="Apache-2.0", korean=KOREAN_FIRST, unverified=(LICENCE, SIZE),
+        licence="Apache-2.0", korean=KOREAN_FIRST, is_made_for_korean=True, unverified=(LICENCE, SIZE),
     ),
     Preset(
         repo="konantech/Konan-LLM-OND", label="Konan LLM OND", maker="Konan Technology",
         parameters=4_000_000_000, size_bytes=8_100_000_000, context_length=32_768,
-        licence="Apache-2.0", korean=KOREAN_FIRST, unverified=ALL,
+        licence="Apache-2.0", korean=KOREAN_FIRST, is_made_for_korean=True, unverified=ALL,
     ),
     Preset(
         repo="Qwen/Qwen3-0.6B", label="Qwen3 0.6B", maker="Alibaba", parameters=600_000_000,

@@ -9,6 +9,7 @@ from studio import accounts
 from studio.supervisor import CannotStart, Supervisor
 from training import tasks
 from training.datasets import versions
+from training.hub import downloads
 
 
 class Command(BaseCommand):
@@ -16,6 +17,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: object) -> None:
         versions.sweep()
+        downloads.sweep()
         try:
             Supervisor().run(self.announce)
         except CannotStart as error:
