@@ -92,6 +92,7 @@ class Bringing {
     const places = this.places;
     this.places = null; // the server has it from here on
     const { onward } = await this.post(places.finish, null);
+    this.isBusy = false;
     window.location.assign(onward);
   }
 

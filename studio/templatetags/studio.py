@@ -148,7 +148,9 @@ def parameter_count(value: object) -> str:
     if hundred_millions >= 10:
         return f"{number / 1e8:,.0f}억"
     tens = f"{round(rest, -2 if hundred_millions else -1):,}만" if rest >= 100 else f"{rest:,}만"
-    return f"{hundred_millions}억 {tens}" if hundred_millions else tens
+    if hundred_millions:
+        return f"{hundred_millions}억 {tens}" if rest else f"{hundred_millions}억"
+    return tens
 
 
 @register.filter

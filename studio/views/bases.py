@@ -55,6 +55,11 @@ def show(
     return render(request, template, context | extra, status=status)
 
 
+def top() -> str:
+    """Return the page's address from its top: a form that was sent leads to its own place else."""
+    return reverse("bases") + "#main"
+
+
 # --- from the hub -------------------------------------------------------------------------------
 @require_POST
 @administrators_only
@@ -69,7 +74,7 @@ def fetch(request: HttpRequest) -> HttpResponse:
         return show(request, 422, hub_form=form, hub_error=error)
     words = _("{repo} 모델을 받습니다. 이 창은 닫아도 됩니다.")
     messages.success(request, words.format(repo=row.repo))
-    return redirect("bases")
+    return redirect(top())
 
 
 @require_POST
@@ -157,7 +162,7 @@ def bring(request: HttpRequest) -> HttpResponse:
 
 def brought(request: HttpRequest, name: str) -> HttpResponse:
     messages.success(request, _("{name} 모델을 가져왔습니다.").format(name=name))
-    return JsonResponse({"onward": reverse("bases")}) if wants_json(request) else redirect("bases")
+    return JsonResponse({"onward": reverse("bases")}) if wants_json(request) else redirect(top())
 
 
 def import_view(view: Callable) -> Callable:

@@ -124,7 +124,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             chunk = content[at : at + 65536]
-            self.wfile.write(chunk)
+            try:
+                self.wfile.write(chunk)
+            except ConnectionError:  # whoever asked was stopped
+                self.close_connection = True
+                return
             self.hub.sent[name] = self.hub.sent.get(name, 0) + len(chunk)
             if self.hub.pause_seconds:
                 threading.Event().wait(self.hub.pause_seconds)

@@ -122,7 +122,7 @@ def test_the_hub_switched_off_leaves_facts_and_the_folder(admin_client, settings
     settings.HUB = False
     page = admin_client.get("/bases/").text
     assert "DADEUM_HUB=0" in page and "Kanana 1.5 2.1B" in page and "폴더로 가져오기" in page
-    assert "다른 모델 받기" not in page and 'action="/bases/fetch/"' not in page
+    assert "다른 모델 받기" not in page and 'action="/bases/fetch/' not in page
     assert admin_client.post("/bases/fetch/", {"repo": REPO}).status_code == 422
 
 

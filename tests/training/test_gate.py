@@ -63,6 +63,17 @@ def test_a_missing_part_is_named(folder, missing):
     assert refusal(folder).code == "gate_missing"
 
 
+def test_weights_in_parts_must_all_be_there(folder):
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    error = refusal(folder)
+    assert error.code == "gate_missing"
+    assert error.params["file"] == "model-00002-of-00002.safetensors"
+    for text in ("[]", "{", '{"weight_map": []}'):
+        (folder / "model.safetensors.index.json").write_text(text)
+        assert refusal(folder).code == "gate_unreadable"
+
+
 def test_truncated_weights_are_refused(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])

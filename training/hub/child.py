@@ -5,7 +5,6 @@ can be refused is refused before the first byte of weights. Stopped or killed, i
 has: the next run goes on there. The one place that uses the hub's library. Knows no Django.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -13,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from huggingface_hub.utils import build_hf_headers
 
 from training import gate, lifeline
-from training.datasets.child import EXIT_STOPPED, EXIT_USER_ERROR, say
+from training.datasets.child import EXIT_STOPPED, carry_out, say
 from training.errors import UserError
 from training.hub import ids, origin
 from training.hub.sizes import SPARE_BYTES, in_words
@@ -313,28 +312,13 @@ def stop(number: int, frame: object) -> None:
     sys.exit(EXIT_STOPPED)
 
 
-def run(work: Callable[[], None]) -> int:
-    """Do the work; say what a person can mend. Returns the exit code."""
-    try:
-        work()
-    except UserError as error:
-        say("error", **error.as_dict())
-        return EXIT_USER_ERROR
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        say("error", code="disk_full", params={})
-        return EXIT_USER_ERROR
-    return 0
-
-
 def main() -> int:
     lifeline.attach()
     signal.signal(signal.SIGTERM, stop)
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
     folder = Path(sys.argv[1])
     order = Order(**json.loads((folder / "order.json").read_text("utf-8")))
-    return run(lambda: fetch(order, folder))
+    return carry_out(lambda: fetch(order, folder))
 
 
 if __name__ == "__main__":

@@ -153,9 +153,9 @@ def _run_child(row: BaseDownload) -> Outcome:
         return _refused(UserError("hub_off"))
     try:
         folder = library.make_incoming(row.pk)
-        _write_order(row, folder)
-    except OSError as error:
-        return _refused(UserError("disk_trouble", reason=error.strerror or str(error)))
+    except UserError as error:
+        return _refused(error)
+    _write_order(row, folder)
     return supervise(
         "training.hub.child",
         [str(folder)],

@@ -42,8 +42,7 @@ def refuse_large(total_bytes: int) -> None:
     """Raises: UserError `import_too_large` or `import_disk`."""
     if total_bytes > settings.MODEL_LIMIT_BYTES:
         raise UserError("import_too_large", limit=in_words(settings.MODEL_LIMIT_BYTES))
-    settings.MODELS.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(settings.MODELS).free
+    free = library.free_bytes()
     if total_bytes + SPARE_BYTES > free:
         raise UserError(
             "import_disk", needed=in_words(total_bytes + SPARE_BYTES), free=in_words(free)

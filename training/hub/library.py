@@ -29,9 +29,19 @@ def incoming(identity: str) -> Path:
 
 
 def make_incoming(identity: str) -> Path:
+    """Raises: UserError `disk_trouble` where the folder of models can't be written."""
     folder = incoming(identity)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError("disk_trouble", reason=error.strerror or str(error)) from None
     return folder
+
+
+def free_bytes() -> int:
+    """Return how much room there is for models."""
+    settings.MODELS.mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(settings.MODELS).free
 
 
 def place(folder: Path) -> None:
