@@ -121,6 +121,11 @@ def live(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
+def stale(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Refuse a form whose page is not ours or has been open for too long."""
+    return render(request, "403.html", status=403)
+
+
 def safe_next(request: HttpRequest) -> str:
     """Return where the form asks to go on to, if that is a page of ours; home otherwise."""
     goal = request.POST.get("next") or request.GET.get("next") or ""
