@@ -3,6 +3,7 @@
 from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -48,6 +49,17 @@ class Frame:
     def theme(self) -> str:
         chosen = self.request.COOKIES.get(THEME_COOKIE, "")
         return chosen if chosen in THEMES else ""
+
+    @property
+    def here(self) -> str:
+        """The address to come back to: this page's, or of an answer to a form, its page's."""
+        if self.request.method in ("GET", "HEAD"):
+            return self.request.get_full_path()
+        return (
+            urlsplit(self.request.headers.get("Referer", ""))
+            ._replace(scheme="", netloc="")
+            .geturl()
+        )
 
     @cached_property
     def places(self) -> list[Place]:

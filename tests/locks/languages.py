@@ -14,7 +14,7 @@ TERMS = frozenset(
     prompt completion messages system user assistant role content C_ID top-p
     Authorization Bearer GET POST DELETE Enter Shift
     DADEUM_FETCH_ALLOW DADEUM_UPLOAD_LIMIT_MB
-    """.split()
+    """.split()  # noqa: SIM905 - read as prose
 )
 """English words that Korean texts use as they are: names of formats, methods, fields and keys."""
 CODE = {"script", "style", "code", "pre"}

@@ -76,11 +76,6 @@ def test_the_catalogue_keeps_nothing_that_nobody_says(asked, english):
     assert not gone and not english.obsolete, f"`make messages` drops these: {gone}"
 
 
-def test_the_catalogue_is_written_as_make_messages_writes_it(asked, english):
-    english.update(asked, no_fuzzy_matching=True)
-    assert ENGLISH.read_bytes().endswith(catalogue.written(english)), "Run `make messages`."
-
-
 def test_english_fills_the_same_places(english):
     def differ(message: Message) -> bool:
         places = sorted(PLACE.findall(korean(message)[0]))
@@ -122,9 +117,9 @@ def loose_strings(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in CALLS:
             excused.update(part for given in node.args for part in ast.walk(given))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in excused:
-            if HANGUL.search(node.value):
-                yield node.value
+        text = getattr(node, "value", None) if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and node not in excused and HANGUL.search(text):
+            yield text
 
 
 def test_no_python_speaks_korean_past_the_catalogue():
@@ -153,7 +148,7 @@ def test_the_extractor_reads_what_it_is_there_to_read(tmp_path):
     page.write_text(
         "{% load i18n %}\n  <p title=\"{% translate '제목' %}\">it's</p>\n"
         "{% blocktranslate with name=user %}{{ name }} 님{% endblocktranslate %}\n"
-        "    {{ x|default:_(\"없음\") }}\n{% blocktranslate count n=n %}하나{% plural %}{{ n }}개{% endblocktranslate %}"
+        '    {{ x|default:_("없음") }}\n{% blocktranslate count n=n %}하나{% plural %}{{ n }}개{% endblocktranslate %}'
     )
     found = catalogue.extract("python", catalogue.as_python(page), catalogue.KEYWORDS)
     assert [text for _line, text, _comments, _context in found] == [

@@ -6,6 +6,7 @@ Whatever people wrote is a digit here, so that all the words of a page are the s
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.test import Client
@@ -329,6 +330,12 @@ def test_a_choice_counts_more_than_what_the_browser_asks_for(owner):
     assert '<html lang="en"' in client.get("/models/").text
 
 
+@pytest.mark.parametrize("asked", LANGUAGES)
+def test_each_language_is_named_in_itself(owner, asked):
+    page = Client(headers={"Accept-Language": asked}).get("/login/").text
+    assert ">한국어</button>" in page and ">English</button>" in page
+
+
 def test_the_choice_can_be_made_before_there_is_any_account(db):
     client = Client()
     assert 'action="/language/"' in client.get("/").text
@@ -343,6 +350,18 @@ def test_an_unknown_choice_follows_the_browser_again(owner, chosen):
     assert '<html lang="ko"' in client.get("/login/").text
     client.post("/language/", {"language": chosen})
     assert '<html lang="en"' in client.get("/login/").text
+
+
+@pytest.mark.parametrize("referer, onward", [
+    ("http://testserver/train/7/data/?a=1", "/train/7/data/?a=1"), ("", "/"),
+    ("http://evil.example//evil.example/", "/"), ("javascript:alert(1)", "/"),
+])  # fmt: skip
+def test_from_a_refused_form_the_choice_leads_to_the_forms_page(owner, referer, onward):
+    client = Client()
+    client.force_login(owner)
+    page = client.post("/train/sample/", headers={"Referer": referer}).text
+    goal = unescape(page.partition('name="next" value="')[2].partition('"')[0])
+    assert client.post("/language/", {"language": "en", "next": goal}).url == onward
 
 
 def test_the_choice_does_not_lead_to_another_site(db):
