@@ -39,7 +39,7 @@ $(STAMPS)/static: $(STAMPS)/frontend $(shell find static -type f -not -path 'sta
 	@$(BIN)/python manage.py collectstatic --noinput --clear --verbosity 0
 	@touch $@
 
-$(STAMPS)/messages: $(STAMPS)/packages studio/catalogue.py $(shell find locale -name '*.po')
+$(STAMPS)/messages: $(STAMPS)/packages studio/catalogue.py $(shell find locale -name '*.po' 2>/dev/null)
 	@$(BIN)/python -m studio.catalogue
 	@touch $@
 
