@@ -272,9 +272,7 @@ class HubForm(forms.Form):
     repo = forms.CharField(
         label=gettext_lazy("모델 허브의 이름"),
         max_length=300,
-        help_text=gettext_lazy(
-            "«만든 곳/모델 이름»을 쓰거나 모델 페이지의 주소를 붙여 넣으세요. 예: Qwen/Qwen3-0.6B"
-        ),
+        help_text=gettext_lazy("«만든 곳/모델 이름»을 쓰거나 모델 페이지의 주소를 붙여 넣으세요."),
         error_messages={"required": gettext_lazy("받을 모델의 이름을 입력하세요.")},
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )

@@ -28,7 +28,7 @@ class Bringing {
     this.bar = form.querySelector("progress");
     this.status = form.querySelector(".drop-status");
     this.stopButton = form.querySelector("[data-stops]");
-    this.endings = this.words.allowed.split(" ");
+    this.endings = this.words.allowed.split(",");
     this.isBusy = false;
   }
 

@@ -49,7 +49,7 @@ def show(
         "folder_form": FolderForm(),
         "has_hub": settings.HUB,
         "models_folder": settings.MODELS,
-        "allowed": " ".join((*gate.ALLOWED_ENDINGS, *gate.ALLOWED_NAMES)),
+        "allowed": ",".join((*gate.ALLOWED_ENDINGS, *gate.ALLOWED_NAMES)),
         "form_limit": settings.UPLOAD_LIMIT_BYTES,
     }
     return render(request, template, context | extra, status=status)

@@ -66,7 +66,7 @@ def test_programs_are_told_what_to_do_about_a_model_that_is_not_here(client, use
     order = {"base_model": "Qwen/Qwen3-0.6B", "suffix": "a", "training_file": "https://a.example/x"}
     answer = client.post(
         "/v1/training/fine_tune", json.dumps(order), content_type="application/json",
-        headers={"Authorization": f"Bearer {secret}"},
+        headers={"Authorization": f"Bearer {secret}", "Accept-Language": "ko"},
     )  # fmt: skip
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (

@@ -44,8 +44,8 @@ class Belongings:
     conversation: object
     key: object
     secret: str
-    download: object
-    bringing: str
+    download: object = None
+    bringing: str = ""
     """Id of a base model's import that is under way."""
 
 
