@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from studio.views import lines
+from studio.views import effects, lines
 from training import bases, forecast, jobs, recipe
 from training.bases import Base
 from training.errors import UserError
@@ -42,6 +42,10 @@ class Summary:
     def numbers(self) -> dict:
         return jobs.resolved(self.job)
 
+    @property
+    def knobs(self) -> list[recipe.Knob]:
+        return recipe.knobs_of(self.job.method)
+
     @cached_property
     def settings(self) -> list[lines.Setting]:
         return lines.settings_of(self.job, self.numbers)[:3]
@@ -74,6 +78,27 @@ class Summary:
         if not self.tokens or not self.base:
             return None
         return forecast.forecast(self.base, self.job.method, self.numbers, self.tokens)
+
+    @cached_property
+    def disk(self) -> forecast.Disk | None:
+        return forecast.disk(self.base, self.job.method, self.numbers) if self.base else None
+
+    @cached_property
+    def disk_blockers(self) -> list[UserError]:
+        return jobs.disk_blockers(self.job) if self.base else []
+
+    @cached_property
+    def effects(self) -> dict[str, str]:
+        """What each number that is set by hand does beside the recommended one, by knob."""
+        if not self.base:
+            return {}
+        return {key: effects.words(self.job, self.base, key) for key in self.job.knobs}
+
+    @cached_property
+    def validation(self) -> int:
+        """How many examples are kept back to check with."""
+        share = self.numbers["validation_share"]
+        return recipe.validation_count(self.version.example_count, share) if self.has_data else 0
 
     @cached_property
     def usable(self) -> int:
