@@ -138,7 +138,7 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
         _("«설정 내려받기»로 받은 파일과 같은 모양으로 고치세요."),
     ),
     "recipe_method": (
-        _("설정 파일에 모르는 학습 방법이 있습니다: «{method}»"),
+        _("설정 파일에 적힌 «{method}» 방법을 알 수 없습니다."),
         _("method를 lora(PEFT)나 full(Full)로 고치세요."),
     ),
     "recipe_other_method": (
@@ -146,11 +146,11 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
         _("1단계에서 학습 방법을 바꾸거나, 지금 방법으로 저장한 설정 파일을 고르세요."),
     ),
     "recipe_key": (
-        _("설정 파일에 모르는 항목이 있습니다: «{key}»"),
+        _("설정 파일에 있는 «{key}» 항목을 알 수 없습니다."),
         _("철자를 확인하거나 그 줄을 지우세요."),
     ),
     "recipe_overflow": (
-        _("설정 파일의 overflow에 모르는 값이 있습니다: «{value}»"),
+        _("설정 파일의 overflow에 적힌 «{value}» 값을 알 수 없습니다."),
         _("cut, drop, fail 가운데 하나로 고치세요."),
     ),
     # --- the files of a model ---------------------------------------------------------------

@@ -80,7 +80,12 @@ def train(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def new(request: HttpRequest) -> HttpResponse:
-    return redirect("wizard-method", jobs.create_draft(request.user).pk)
+    """Open a new draft, with data from the library where a page of it sends one."""
+    form = LibraryForm(request.user, request.POST)
+    draft = jobs.create_draft(request.user)
+    if form.is_valid():
+        jobs.edit(draft, version=form.cleaned_data["version"])
+    return redirect("wizard-method", draft.pk)
 
 
 @require_POST
@@ -94,11 +99,10 @@ def sample(request: HttpRequest) -> HttpResponse:
 def method(request: HttpRequest, job: Job) -> HttpResponse:
     """Step 1: 학습 방법 선택."""
     form = MethodForm(request.POST or None, initial={"method": job.method})
-    extra = {"form": form, "methods": recipe.METHODS}
     if request.method != "POST":
-        return show(request, job, 1, **extra)
+        return show(request, job, 1, form=form)
     if not form.is_valid():
-        return show(request, job, 1, 422, **extra)
+        return show(request, job, 1, 422, form=form)
     jobs.edit(job, method=form.cleaned_data["method"])
     return saved(request, job, "wizard-model")
 
@@ -139,7 +143,7 @@ def recipe_upload(request: HttpRequest, job: Job) -> HttpResponse:
     if not chosen.is_valid():
         return show_model(request, job, form, 422, recipe_form=chosen)
     fill(request, job, chosen.cleaned_data["recipe"])
-    return redirect(reverse("wizard-model", args=[job.pk]) + "#ui-title")
+    return redirect("wizard-model", job.pk)
 
 
 def fill(request: HttpRequest, job: Job, found: recipe_file.Recipe) -> None:
@@ -147,8 +151,10 @@ def fill(request: HttpRequest, job: Job, found: recipe_file.Recipe) -> None:
     jobs.edit(job, knobs=found.knobs, overflow=found.overflow)
     if missing := found.missing_base:
         words = wording.say(missing.code, missing.params)
-        left = _("지금 고른 기본 모델을 그대로 두고, 나머지 설정은 모두 채웠습니다.")
-        messages.warning(request, f"{words.what} {left}")
+        left = _(
+            "파일에 적힌 {base} 모델을 쓸 수 없어 지금 고른 모델을 그대로 두고, 나머지 설정은 모두 채웠습니다."
+        )
+        messages.warning(request, f"{left.format(base=found.base)} {words.cure}")
         return
     if found.base:
         jobs.edit(job, base=bases.find(found.base).slug)
