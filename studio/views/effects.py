@@ -24,10 +24,10 @@ def sentence(found: forecast.Effect, has_data: bool) -> str:
     said = [_("시간 {change}").format(change=change(found.time))] if found.time else []
     if found.memory:
         said.append(_("메모리 {change}").format(change=change(found.memory)))
+    elif not has_data:
+        said.append(_("메모리는 데이터를 고르면 알 수 있음"))
     if abs(found.disk - 1) > SAME:
         said.append(_("디스크 {change}").format(change=change(found.disk)))
-    if found.memory is None and not has_data:
-        said.append(_("메모리는 데이터를 고르면 알 수 있습니다"))
     return " · ".join(said)
 
 

@@ -32,6 +32,11 @@ def _file(mine) -> dict:
     return {"file": SimpleUploadedFile("a.jsonl", b'{"prompt": "a", "completion": "b"}\n')}
 
 
+def _recipe(mine) -> dict:
+    said = b'{"dadeum_recipe": 1, "method": "lora", "settings": {"epochs": 2}}'
+    return {"name": "b", "recipe": SimpleUploadedFile("a.json", said)}
+
+
 def _model(mine) -> dict:
     return {"model": f"tuned:{mine.tuned.pk}"}
 
@@ -74,6 +79,7 @@ ROUTES: dict[str, Route] = {
     "train/sample/": Route(EVERYBODY, answers={"POST": 422}),  # no built-in model here
     "train/<str:pk>/method/": Route(OWNER, DRAFT, lambda mine: {"method": "full"}),
     "train/<str:pk>/model/": Route(OWNER, DRAFT, lambda mine: {"name": "b", "base": "tiny"}),
+    "train/<str:pk>/recipe/": Route(OWNER, DRAFT, _recipe),
     "train/<str:pk>/data/": Route(OWNER, DRAFT),
     "train/<str:pk>/upload/": Route(OWNER, DRAFT, _file),
     "train/<str:pk>/url/": Route(OWNER, DRAFT, _url),
@@ -93,6 +99,8 @@ ROUTES: dict[str, Route] = {
     "models/<str:pk>/rename/": Route(OWNER, JOB, lambda mine: {"name": "b"}),
     "models/<str:pk>/delete/": Route(OWNER, JOB),
     "models/<str:pk>/retry/": Route(OWNER, JOB),
+    "models/<str:pk>/recipe/": Route(OWNER, JOB),
+    "models/<str:pk>/download/": Route(OWNER, JOB, answers={"GET": 422}),  # no files here
     # data
     "data/": Route(EVERYBODY),
     "data/<str:pk>/": Route(OWNER, ("dataset",)),
