@@ -111,9 +111,7 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
         _("먼저 취소하고, 멈춘 뒤에 삭제하세요."),
     ),
     "disk_too_small": (
-        _(
-            "학습하는 동안 디스크가 {needed_mb} MB까지 필요한데 지금 {free_mb} MB만 남아 있습니다."
-        ),
+        _("학습하는 동안 디스크가 {needed_mb} MB까지 필요한데 지금 {free_mb} MB만 남아 있습니다."),
         _(
             "쓰지 않는 모델이나 학습 데이터를 지워 공간을 만드세요. 전체 미세 조정(Full)을 골랐다면 PEFT로 바꾸면 훨씬 적게 씁니다."
         ),

@@ -71,7 +71,9 @@ def test_the_page_follows_the_reading_and_loads_anew_at_its_end(signed_in, user,
 
 def test_a_dataset_leads_to_a_draft_that_has_it(signed_in, user, make, base):
     version = make.version(user)
-    assert f'name="version" value="{version.pk}"' in signed_in.get(f"/data/{version.dataset_id}/").text
+    assert (
+        f'name="version" value="{version.pk}"' in signed_in.get(f"/data/{version.dataset_id}/").text
+    )
     signed_in.post("/train/new/", {"version": version.pk})
     assert Job.objects.get().version == version
 

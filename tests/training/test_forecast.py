@@ -55,7 +55,8 @@ def test_a_larger_rank_takes_more_of_everything(base, data):
     (data / "speed.json").write_text('{"gigaflops": 900}')
     base = replace(base, linear_sides=305_280)
     small, large = (
-        forecast.forecast(base, "lora", NUMBERS | {"lora_rank": rank}, COUNTED) for rank in (16, 256)
+        forecast.forecast(base, "lora", NUMBERS | {"lora_rank": rank}, COUNTED)
+        for rank in (16, 256)
     )
     assert large.seconds > 1.5 * small.seconds
     assert large.memory_bytes - small.memory_bytes == 16 * 305_280 * 240
