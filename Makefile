@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 export DADEUM_DATA ?= $(CURDIR)/data
 MODEL := $(DADEUM_DATA)/builtin/smollm2-135m-instruct/README.md
 
-.PHONY: run setup test lint format types clean
+.PHONY: run setup test lint format types messages clean
 
 run: setup ## start the studio (Ctrl-C ends it)
 	@exec $(BIN)/python manage.py up
@@ -39,8 +39,8 @@ $(STAMPS)/static: $(STAMPS)/frontend $(shell find static -type f -not -path 'sta
 	@$(BIN)/python manage.py collectstatic --noinput --clear --verbosity 0
 	@touch $@
 
-$(STAMPS)/messages: $(STAMPS)/packages $(shell find locale -name '*.po' 2>/dev/null)
-	@if find locale -name '*.po' 2>/dev/null | grep -q .; then $(BIN)/pybabel --quiet compile --domain django --directory locale; fi
+$(STAMPS)/messages: $(STAMPS)/packages studio/catalogue.py $(shell find locale -name '*.po' 2>/dev/null)
+	@$(BIN)/python -m studio.catalogue
 	@touch $@
 
 $(MODEL): | $(STAMPS)/packages
@@ -66,6 +66,9 @@ format: $(STAMPS)/dev
 
 types: $(STAMPS)/dev
 	@$(BIN)/mypy studio training playground
+
+messages: $(STAMPS)/packages ## collect the Korean sentences; what has no English yet stands empty in locale/en
+	@$(BIN)/python -m studio.catalogue update
 
 clean: ## remove everything that set-up made (never your data)
 	rm -rf $(VENV) $(STAMPS) node_modules static/vendor staticfiles

@@ -18,6 +18,7 @@ from training.models import DatasetVersion, Job
 
 RECOMMENDED, MANUAL, FROM_FILE = "recommended", "manual", "file"
 NEW_PASSWORD = {"autocomplete": "new-password"}
+EMPTY_FILE = gettext_lazy("내용이 없는 파일입니다. 다른 파일을 선택하세요.")
 
 
 class PersonForm(forms.ModelForm):
@@ -228,7 +229,7 @@ class RecipeForm(forms.Form):
         label=gettext_lazy("설정 파일"),
         error_messages={
             "required": gettext_lazy("설정 파일을 먼저 고르세요."),
-            "empty": gettext_lazy("내용이 없는 파일입니다. 다른 파일을 선택하세요."),
+            "empty": EMPTY_FILE,
         },
     )
 
@@ -253,7 +254,7 @@ class UploadForm(forms.Form):
         label=gettext_lazy("JSONL 파일을 업로드"),
         error_messages={
             "required": gettext_lazy("파일을 먼저 선택하세요."),
-            "empty": gettext_lazy("내용이 없는 파일입니다. 다른 파일을 선택하세요."),
+            "empty": EMPTY_FILE,
         },
     )
 

@@ -64,6 +64,7 @@ ROUTES: dict[str, Route] = {
     "live/": Route(EVERYBODY),
     "health/live": Route(OPEN),
     "theme/": Route(OPEN),
+    "language/": Route(OPEN),
     "queue/": Route(EVERYBODY),
     "setup/<str:token>/": Route(OPEN, ("wrong_token",), answers={"GET": 404, "POST": 404}),
     "login/": Route(OPEN, form=_wrong, answers={"POST": 422}),
