@@ -4,7 +4,7 @@ Method, base, numbers and what happens to long examples; never data. Knows no br
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from training import bases, recipe
@@ -90,8 +90,8 @@ def _parse(raw: bytes) -> dict:
     for key, usual in EMPTY.items():
         if not isinstance(said[key], type(usual)):
             raise Unusable([UserError("recipe_shape", key=key)])
-    if said["method"] not in recipe.METHODS:
-        raise Unusable([UserError("recipe_method", method=_short(said["method"]))])
+    if wrong := list(_unknown("method", said, recipe.METHODS)):
+        raise Unusable(wrong)
     return said
 
 
@@ -103,8 +103,12 @@ def _mistakes(said: dict, method: str) -> Iterator[UserError]:
     numbers = {knob.key for knob in recipe.knobs_of(said["method"])}
     for key in [*(said.keys() - {KIND, *EMPTY}), *(said["settings"].keys() - numbers)]:
         yield UserError("recipe_key", key=_short(key))
-    if said["overflow"] not in recipe.OVERFLOWS:
-        yield UserError("recipe_overflow", value=_short(said["overflow"]))
+    yield from _unknown("overflow", said, recipe.OVERFLOWS)
+
+
+def _unknown(key: str, said: dict, known: Mapping) -> Iterator[UserError]:
+    if said[key] not in known:
+        yield UserError("recipe_choice", key=key, value=_short(said[key]), known=", ".join(known))
 
 
 def _short(text: str) -> str:

@@ -141,7 +141,7 @@ def delete(request: HttpRequest, pk: str) -> HttpResponse:
 def recipe(request: HttpRequest, pk: str) -> HttpResponse:
     """설정 내려받기: what 설정 파일로 takes."""
     job = own(request, pk)
-    name = _("{name}-설정.json").format(name=naming.of_file(job))
+    name = _("{name}-설정").format(name=naming.of_file(job)) + ".json"
     return attached(HttpResponse(recipe_file.write(job), content_type="application/json"), name)
 
 

@@ -56,14 +56,14 @@ def test_what_is_missing_is_left_to_us():
         (raw(settings=[]), "recipe_shape"),
         (raw(base=None), "recipe_shape"),
         (raw(method=["lora"]), "recipe_shape"),
-        (raw(method="magic"), "recipe_method"),
+        (raw(method="magic"), "recipe_choice"),
         (raw(method="full"), "recipe_other_method"),
         (raw(colour="red"), "recipe_key"),
         (raw(settings={"lora_rnk": 4}), "recipe_key"),
         (raw(settings={"epochs": 51}), "number_wrong"),
         (raw(settings={"seed": "NaN"}), "number_wrong"),
         (raw(settings={"epochs": [3]}), "number_wrong"),
-        (raw(overflow="burn"), "recipe_overflow"),
+        (raw(overflow="burn"), "recipe_choice"),
     ],
 )
 def test_each_mistake_has_its_name(said, code):
@@ -72,7 +72,7 @@ def test_each_mistake_has_its_name(said, code):
 
 def test_all_mistakes_are_said_at_once():
     wrong = raw(colour="red", overflow="burn", settings={"epochs": 0.5, "batch_size": 999})
-    assert codes(wrong) == ["recipe_key", "recipe_overflow", "number_wrong", "number_wrong"]
+    assert codes(wrong) == ["recipe_key", "recipe_choice", "number_wrong", "number_wrong"]
 
 
 def test_the_other_methods_numbers_are_no_mistakes_of_their_own():
