@@ -32,6 +32,7 @@ urlpatterns = [
     path("train/sample/", wizard.sample, name="wizard-sample"),
     path("train/<str:pk>/method/", wizard.method, name="wizard-method"),
     path("train/<str:pk>/model/", wizard.model, name="wizard-model"),
+    path("train/<str:pk>/recipe/", wizard.recipe_upload, name="wizard-recipe"),
     path("train/<str:pk>/data/", wizard.data, name="wizard-data"),
     path("train/<str:pk>/upload/", wizard.upload, name="wizard-upload"),
     path("train/<str:pk>/url/", wizard.url, name="wizard-url"),
@@ -50,6 +51,8 @@ urlpatterns = [
     path("models/<str:pk>/cancel/", models.cancel, name="model-cancel"),
     path("models/<str:pk>/rename/", models.rename, name="model-rename"),
     path("models/<str:pk>/delete/", models.delete, name="model-delete"),
+    path("models/<str:pk>/recipe/", models.recipe, name="model-recipe"),
+    path("models/<str:pk>/download/", models.download, name="model-download"),
     path("models/<str:pk>/retry/", models.retry, name="model-retry"),
     # base models
     path("bases/", bases.bases, name="bases"),

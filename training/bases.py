@@ -5,6 +5,7 @@ Reads config and header files only; whoever loads the weights is in training/lm.
 
 import json
 import logging
+import math
 import re
 import struct
 from dataclasses import dataclass, replace
@@ -33,6 +34,9 @@ class Base:
     context_length: int = 0
     """In tokens."""
     parameters: int = 0
+    linear_sides: int = 0
+    """Inputs and outputs of all linear layers but the head, summed: LoRA of rank r trains r times
+    as many numbers."""
     size_bytes: int = 0
     licence: str = ""
     architecture: str = ""
@@ -132,11 +136,13 @@ def _read_once(base: Base, changed: tuple) -> Base:
     except UserError as problem:
         return replace(base, problem=problem)
     weights = [path for path in base.folder.glob("*.safetensors")]
+    shapes = [shape for path in weights for shape in _shapes(path).items()]
     architectures = renderer.config.get("architectures") or [""]
     return replace(
         base,
         context_length=renderer.context_length,
-        parameters=sum(_parameters(path) for path in weights),
+        parameters=sum(math.prod(sides) for _name, sides in shapes),
+        linear_sides=sum(sum(sides) for name, sides in shapes if _is_linear(name, sides)),
         size_bytes=sum(path.stat().st_size for path in weights),
         licence=base.licence or (base.origin and base.origin.licence) or _licence(base.folder),
         architecture=architectures[0],
@@ -144,19 +150,20 @@ def _read_once(base: Base, changed: tuple) -> Base:
     )
 
 
-def _parameters(path: Path) -> int:
-    """Count the numbers in a safetensors file by its header."""
+def _shapes(path: Path) -> dict[str, list[int]]:
+    """Read the shape of each tensor from a safetensors file's header."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
-    total = 0
-    for name, entry in header.items():
-        if name != "__metadata__":
-            count = 1
-            for size in entry["shape"]:
-                count *= size
-            total += count
-    return total
+    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+
+
+NO_LINEAR = re.compile(r"embed|lm_head|\bw[tp]e\b|\bshared\b")
+"""Names of two-sided tensors that LoRA leaves alone."""
+
+
+def _is_linear(name: str, sides: list[int]) -> bool:
+    return len(sides) == 2 and not NO_LINEAR.search(name)
 
 
 def _licence(folder: Path) -> str:

@@ -261,6 +261,12 @@ def log_line(event: JobEvent) -> str:
 
 
 @register.filter
+def effect_of(summary: object, key: str) -> str:
+    """Say what a draft's number does beside the recommended one; nothing where none was set."""
+    return getattr(summary, "effects", {}).get(key, "")
+
+
+@register.filter
 def base_name(slug: str) -> str:
     """Return a base model's name; of one that is gone, its slug."""
     return bases.name(slug)

@@ -32,6 +32,11 @@ def _file(mine) -> dict:
     return {"file": SimpleUploadedFile("a.jsonl", b'{"prompt": "a", "completion": "b"}\n')}
 
 
+def _recipe(mine) -> dict:
+    said = b'{"dadeum_recipe": 1, "method": "lora", "settings": {"epochs": 2}}'
+    return {"name": "b", "recipe": SimpleUploadedFile("a.json", said)}
+
+
 def _model(mine) -> dict:
     return {"model": f"tuned:{mine.tuned.pk}"}
 
@@ -80,6 +85,7 @@ ROUTES: dict[str, Route] = {
     "train/sample/": Route(EVERYBODY, answers={"POST": 422}),  # no built-in model here
     "train/<str:pk>/method/": Route(OWNER, DRAFT, lambda mine: {"method": "full"}),
     "train/<str:pk>/model/": Route(OWNER, DRAFT, lambda mine: {"name": "b", "base": "tiny"}),
+    "train/<str:pk>/recipe/": Route(OWNER, DRAFT, _recipe),
     "train/<str:pk>/data/": Route(OWNER, DRAFT),
     "train/<str:pk>/upload/": Route(OWNER, DRAFT, _file),
     "train/<str:pk>/url/": Route(OWNER, DRAFT, _url),
@@ -114,6 +120,8 @@ ROUTES: dict[str, Route] = {
         ("base_slug",),
         answers={"POST": 422},  # jobs need it
     ),
+    "models/<str:pk>/recipe/": Route(OWNER, JOB),
+    "models/<str:pk>/download/": Route(OWNER, JOB, answers={"GET": 422}),  # no files here
     # data
     "data/": Route(EVERYBODY),
     "data/<str:pk>/": Route(OWNER, ("dataset",)),

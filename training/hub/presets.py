@@ -42,6 +42,8 @@ class Preset:
     note: "Words" = ""
     unverified: "tuple[Words, ...]" = ()
     """The facts that were not found on the maker's page."""
+    linear_sides: int = 0
+    """As of a base (training/bases.py); known once its weights are here."""
 
     @property
     def slug(self) -> str:
