@@ -17,6 +17,7 @@ WITHOUT_DJANGO = (
     "training/gate.py",
     "training/errors.py",
     "training/lifeline.py",
+    "training/template.py",
     "training/datasets/child.py",
     "training/datasets/count.py",
     "training/datasets/encoding.py",

@@ -76,6 +76,10 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
         _("모델 폴더 {folder}의 {file}에 코드를 실행하게 하는 설정({key})이 있습니다."),
         _("그 설정 없이 동작하는 모델을 사용하세요."),
     ),
+    "gate_number": (
+        _("모델 폴더 {folder}의 {file}에서 {key} 값은 모델이 가질 수 없는 값입니다."),
+        _("원래 배포된 파일이 맞는지 확인하고 다시 받아 넣으세요."),
+    ),
     "tokenizer_unreadable": (
         _("모델 폴더 {folder}의 토크나이저를 읽을 수 없습니다."),
         _("tokenizer.json 파일을 다시 받아 넣으세요."),
@@ -83,6 +87,16 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
     "template_unreadable": (
         _("모델 폴더 {folder}의 대화 템플릿에 문법 오류가 있습니다."),
         _("chat_template.jinja 파일을 다시 받아 넣으세요."),
+    ),
+    "template_unsupported": (
+        _("모델 폴더 {folder}의 대화 템플릿이 지원하지 않는 기능을 씁니다: {reason}"),
+        _("대화 템플릿을 고치거나 다른 기본 모델을 선택하세요."),
+    ),
+    "template_too_costly": (
+        _(
+            "모델 폴더 {folder}의 대화 템플릿이 정상보다 훨씬 많은 계산이나 메모리를 요구해 멈췄습니다."
+        ),
+        _("원래 배포된 템플릿이 맞는지 확인하거나, 다른 기본 모델을 선택하세요."),
     ),
     "template_refused": (
         _("이 기본 모델의 대화 템플릿이 이 대화를 받아들이지 않습니다: {reason}"),
