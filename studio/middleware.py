@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import Resolver404, resolve
@@ -21,7 +22,9 @@ from training.errors import UserError
 
 logger = logging.getLogger(__name__)
 OPEN_BEFORE_SETUP = {"setup", "live", "theme"}
-DJANGO_ANSWERS = (Http404, PermissionDenied, SuspiciousOperation, BadRequest)
+DJANGO_ANSWERS = (
+    Http404, PermissionDenied, SuspiciousOperation, BadRequest, MultiPartParserError
+)  # fmt: skip
 
 
 def wants_json(request: HttpRequest) -> bool:
