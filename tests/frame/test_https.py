@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
@@ -131,6 +132,20 @@ def test_a_foreign_host_is_refused(proxied):
     assert client(proxied, FORWARDED | {"Host": "evil.example"}).get("/login/").status_code == 400
     answer = client(proxied, FORWARDED | {"X-Forwarded-Host": "evil.example"}).get("/models/")
     assert "evil" not in answer.headers["location"]
+
+
+def test_many_wrong_passwords_at_once_are_no_more_than_one_after_another(proxied):
+    browser = client(proxied, FORWARDED | {"X-Forwarded-For": "203.0.113.77"})
+    page = browser.get("/login/")
+    token = cookies_of(page)["csrftoken"].partition("=")[2].partition(";")[0]
+    form = {"username": "mina", "password": "wrong", "csrfmiddlewaretoken": token}
+    said = {"Origin": f"https://{HOST}", "Cookie": f"csrftoken={token}"}
+    with ThreadPoolExecutor(12) as pool:
+        answers = pool.map(
+            lambda _n: browser.post("/login/", data=form, headers=said, timeout=60).status_code,
+            range(12),
+        )
+        assert sorted(answers) == [422] * 5 + [429] * 7
 
 
 def test_who_is_no_proxy_of_ours_is_not_believed(data):
