@@ -35,7 +35,7 @@ $(STAMPS)/frontend: $(STAMPS)/packages package.json package-lock.json studio/fro
 	@$(BIN)/python -m studio.frontend
 	@touch $@
 
-$(STAMPS)/static: $(STAMPS)/frontend $(shell find static -type f -not -path 'static/vendor/*' 2>/dev/null)
+$(STAMPS)/static: $(STAMPS)/frontend $(shell find static docs/images -type f -not -path 'static/vendor/*' 2>/dev/null)
 	@$(BIN)/python manage.py collectstatic --noinput --clear --verbosity 0
 	@touch $@
 

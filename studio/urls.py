@@ -5,7 +5,7 @@ from django.urls import include, path
 import playground.api
 import training.api
 from studio.api import api
-from studio.views import datasets, frame, home, keys, models, people, wizard
+from studio.views import datasets, frame, guide, home, keys, models, people, wizard
 
 api.add_router("", training.api.router)
 api.add_router("", playground.api.router)
@@ -16,6 +16,8 @@ urlpatterns = [
     path("health/live", frame.live, name="live"),
     path("theme/", frame.theme, name="theme"),
     path("queue/", frame.queue, name="queue"),
+    path("help/", guide.page, name="help"),
+    path("help/<slug:key>/", guide.page, name="help-page"),
     # people
     path("setup/<str:token>/", people.setup, name="setup"),
     path("login/", people.sign_in, name="login"),

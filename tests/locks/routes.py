@@ -60,6 +60,8 @@ ROUTES: dict[str, Route] = {
     "health/live": Route(OPEN),
     "theme/": Route(OPEN),
     "queue/": Route(EVERYBODY),
+    "help/": Route(EVERYBODY),
+    "help/<slug:key>/": Route(EVERYBODY, ("help_page",)),
     "setup/<str:token>/": Route(OPEN, ("wrong_token",), answers={"GET": 404, "POST": 404}),
     "login/": Route(OPEN, form=_wrong, answers={"POST": 422}),
     "logout/": Route(OPEN),
@@ -147,6 +149,8 @@ def thing(mine, name: str) -> str:
 
     if name == "wrong_token":
         return "not-the-token"
+    if name == "help_page":
+        return "start"
     if name == "public_model":
         return naming.of(mine.tuned)
     if name.startswith("public_"):
