@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 export DADEUM_DATA ?= $(CURDIR)/data
 MODEL := $(DADEUM_DATA)/builtin/smollm2-135m-instruct/README.md
 
-.PHONY: run setup test lint format types clean
+.PHONY: run setup test lint format types screenshots clean
 
 run: setup ## start the studio (Ctrl-C ends it)
 	@exec $(BIN)/python manage.py up
@@ -66,6 +66,9 @@ format: $(STAMPS)/dev
 
 types: $(STAMPS)/dev
 	@$(BIN)/mypy studio training playground
+
+screenshots: setup $(STAMPS)/dev $(STAMPS)/browser ## take the pictures of docs/images anew, with a real training
+	@$(BIN)/python -m docs.screenshots
 
 clean: ## remove everything that set-up made (never your data)
 	rm -rf $(VENV) $(STAMPS) node_modules static/vendor staticfiles
