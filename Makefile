@@ -10,7 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 export DADEUM_DATA ?= $(CURDIR)/data
 MODEL := $(DADEUM_DATA)/builtin/smollm2-135m-instruct/README.md
 
+<<<<<<< HEAD
 .PHONY: run setup test lint format types screenshots clean
+=======
+.PHONY: run setup test lint format types messages clean
+>>>>>>> main
 
 run: setup ## start the studio (Ctrl-C ends it)
 	@exec $(BIN)/python manage.py up
@@ -39,8 +43,8 @@ $(STAMPS)/static: $(STAMPS)/frontend $(shell find static docs/images -type f -no
 	@$(BIN)/python manage.py collectstatic --noinput --clear --verbosity 0
 	@touch $@
 
-$(STAMPS)/messages: $(STAMPS)/packages $(shell find locale -name '*.po' 2>/dev/null)
-	@if find locale -name '*.po' 2>/dev/null | grep -q .; then $(BIN)/pybabel --quiet compile --domain django --directory locale; fi
+$(STAMPS)/messages: $(STAMPS)/packages studio/catalogue.py $(shell find locale -name '*.po' 2>/dev/null)
+	@$(BIN)/python -m studio.catalogue
 	@touch $@
 
 $(MODEL): | $(STAMPS)/packages
@@ -67,8 +71,13 @@ format: $(STAMPS)/dev
 types: $(STAMPS)/dev
 	@$(BIN)/mypy studio training playground
 
+<<<<<<< HEAD
 screenshots: setup $(STAMPS)/dev $(STAMPS)/browser ## take the pictures of docs/images anew, with a real training
 	@$(BIN)/python -m docs.screenshots
+=======
+messages: $(STAMPS)/packages ## collect the Korean sentences; what has no English yet stands empty in locale/en
+	@$(BIN)/python -m studio.catalogue update
+>>>>>>> main
 
 clean: ## remove everything that set-up made (never your data)
 	rm -rf $(VENV) $(STAMPS) node_modules static/vendor staticfiles

@@ -13,13 +13,14 @@ pages = get_asgi_application()
 
 from playground.routing import websocket_urlpatterns  # noqa: E402
 from studio.guard import BodyGuard, SameOrigin  # noqa: E402
+from studio.languages import SocketLanguage  # noqa: E402
 
 application = BodyGuard(
     ProtocolTypeRouter(
         {
             "http": pages,
             "websocket": AllowedHostsOriginValidator(
-                SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+                SameOrigin(SocketLanguage(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))))
             ),
         }
     )

@@ -16,7 +16,7 @@ from django.contrib.auth import SESSION_KEY
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse
 
-from studio import refusals
+from studio import languages, refusals
 from training import wording
 
 SMALL_BYTES = 1024 * 1024
@@ -99,7 +99,7 @@ async def _refuse(scope: dict, send: Callable) -> None:
 
 
 def _refusal(request: ASGIRequest) -> HttpResponse:
-    with refusals.in_language_of(request):
+    with languages.speaking(request):
         if refusals.is_api(request.path_info):
             return refusals.answer(413)
         words = wording.say("request_too_large")

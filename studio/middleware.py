@@ -13,13 +13,13 @@ from django.template.loader import render_to_string
 from django.urls import Resolver404, resolve
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from studio import accounts, keys, refusals
+from studio import accounts, keys, languages, refusals
 from studio.models import ApiKey, User
 from training import wording
 from training.errors import UserError
 
 logger = logging.getLogger(__name__)
-OPEN_BEFORE_SETUP = {"setup", "live", "theme"}
+OPEN_BEFORE_SETUP = {"setup", "live", "theme", "language"}
 DJANGO_ANSWERS = (Http404, PermissionDenied, SuspiciousOperation, BadRequest)
 
 
@@ -38,7 +38,7 @@ class JsonErrors:
         is_json = response.headers.get("Content-Type", "").startswith("application/json")
         if response.status_code < 400 or is_json or not refusals.is_api(request.path_info):
             return response
-        with refusals.in_language_of(request):
+        with languages.speaking(request):
             said = refusals.answer(response.status_code)
         if "Allow" in response.headers:
             said["Allow"] = response["Allow"]

@@ -5,8 +5,7 @@ Knows no view: the guard, the middleware and the API's own handlers all answer t
 
 from collections.abc import Mapping
 
-from django.http import HttpRequest, JsonResponse
-from django.utils import translation
+from django.http import JsonResponse
 
 from training import wording
 
@@ -47,8 +46,3 @@ def answer(
     if status == 500:
         response["X-Should-Retry"] = "false"  # whatever was begun must not be begun twice
     return response
-
-
-def in_language_of(request: HttpRequest) -> translation.override:
-    """Speak the language that the request asks for, wherever Django's own middleware stands."""
-    return translation.override(translation.get_language_from_request(request))

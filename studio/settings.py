@@ -149,7 +149,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "studio.languages.PageLanguage",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -236,6 +236,7 @@ CONTENT_SECURITY_POLICY = {
 }
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = False
+CSRF_FAILURE_VIEW = "studio.views.frame.stale"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 UPLOAD_LIMIT_BYTES = integer("DADEUM_UPLOAD_LIMIT_MB", 2048, 1, 1_000_000) * 1024 * 1024
@@ -246,7 +247,8 @@ FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
 
 # --- language and time ------------------------------------------------------------------------
 LANGUAGE_CODE = "ko"
-LANGUAGES = [("ko", "한국어")]
+LANGUAGES = [("ko", "한국어"), ("en", "English")]
+LANGUAGE_COOKIE_NAME = "language"
 LOCALE_PATHS = [ROOT / "locale"]
 USE_I18N = True
 TIME_ZONE = text("DADEUM_TIME_ZONE", "Asia/Seoul")

@@ -15,6 +15,7 @@ urlpatterns = [
     path("live/", home.live, name="home-live"),
     path("health/live", frame.live, name="live"),
     path("theme/", frame.theme, name="theme"),
+    path("language/", frame.language, name="language"),
     path("queue/", frame.queue, name="queue"),
     path("help/", guide.page, name="help"),
     path("help/<slug:key>/", guide.page, name="help-page"),

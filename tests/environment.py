@@ -1,5 +1,5 @@
 """Loaded before anything else (`-p tests.environment`): the tests' own data folder and settings,
-and the block of every connect off the loopback, here and in each Python process that they start."""
+the languages, and the block of every connect off the loopback, here and in each Python process that they start."""
 
 import atexit
 import os
@@ -18,3 +18,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE / "netblock"), str(HERE.par
 os.environ["DADEUM_DATA"] = tempfile.mkdtemp(prefix="dadeum-test-")
 os.environ["DADEUM_DEBUG"] = "1"
 atexit.register(shutil.rmtree, os.environ["DADEUM_DATA"], ignore_errors=True)
+
+from studio import catalogue  # noqa: E402 - it takes the settings above
+
+catalogue.compile_stale()

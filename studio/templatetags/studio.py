@@ -114,6 +114,13 @@ def plain(value: object) -> str:
 
 
 @register.filter
+def amount(value: object, unit: object) -> str:
+    """Write a number with its unit, as closely as the language does: 8개, 8 per step."""
+    number = plain(value)
+    return _("{number}{unit}").format(number=number, unit=unit) if unit else number
+
+
+@register.filter
 def share(value: object) -> str:
     """Write 0.1 as 10 %, 0.083 as 8.3 %."""
     return f"{round(float(value) * 100, 1):g} %" if value not in (None, "") else ""
@@ -175,7 +182,8 @@ def about(seconds: object) -> str:
 
 @register.filter
 def moment(value: datetime | None) -> SafeString | str:
-    """Write a time the way people here do: 오늘 오후 2:05, 11월 3일 오전 9:10, 2025년 1월 2일."""
+    """Write a time the way people do: 오늘 오후 2:05, 11월 3일 오전 9:10, 2025년 1월 2일; in English
+    14:05 today, 3 Nov 09:10, 2 Jan 2025."""
     if not value:
         return ""
     local, today = timezone.localtime(value), timezone.localdate()
@@ -185,7 +193,7 @@ def moment(value: datetime | None) -> SafeString | str:
     elif local.year == today.year:
         words = f"{date_format(local, 'n월 j일' if is_korean() else 'j M')} {clock}"
     else:
-        words = date_format(local, "DATE_FORMAT")
+        words = date_format(local, "DATE_FORMAT" if is_korean() else "j M Y")
     return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), words)
 
 

@@ -1,8 +1,11 @@
-"""What stands around every page: navigation, queue pill, theme; and the pages of nobody's own."""
+"""What stands around every page: navigation, queue pill, language, theme; and the pages of nobody's own."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -47,6 +50,17 @@ class Frame:
     def theme(self) -> str:
         chosen = self.request.COOKIES.get(THEME_COOKIE, "")
         return chosen if chosen in THEMES else ""
+
+    @property
+    def here(self) -> str:
+        """The address to come back to: this page's, or of an answer to a form, its page's."""
+        if self.request.method in ("GET", "HEAD"):
+            return self.request.get_full_path()
+        return (
+            urlsplit(self.request.headers.get("Referer", ""))
+            ._replace(scheme="", netloc="")
+            .geturl()
+        )
 
     @cached_property
     def places(self) -> list[Place]:
@@ -101,12 +115,24 @@ def queue(request: HttpRequest) -> HttpResponse:
 @require_POST
 def theme(request: HttpRequest) -> HttpResponse:
     """Remember the theme that the user chose; an empty choice follows the system."""
-    chosen = request.POST.get("theme", "")
+    return remember(request, THEME_COOKIE, request.POST.get("theme", ""), THEMES)
+
+
+@login_not_required
+@require_POST
+def language(request: HttpRequest) -> HttpResponse:
+    """Remember the language that the user chose; an unknown one follows the browser."""
+    chosen, known = request.POST.get("language", ""), dict(settings.LANGUAGES)
+    return remember(request, settings.LANGUAGE_COOKIE_NAME, chosen, known)
+
+
+def remember(request: HttpRequest, cookie: str, chosen: str, known: Container) -> HttpResponse:
+    """Keep a choice in a cookie and go back to the page that it was made on."""
     response = redirect(safe_next(request))
-    if chosen in THEMES:
-        response.set_cookie(THEME_COOKIE, chosen, max_age=YEAR_SECONDS, samesite="Lax")
+    if chosen in known:
+        response.set_cookie(cookie, chosen, max_age=YEAR_SECONDS, samesite="Lax")
     else:
-        response.delete_cookie(THEME_COOKIE)
+        response.delete_cookie(cookie)
     return response
 
 
@@ -115,6 +141,11 @@ def theme(request: HttpRequest) -> HttpResponse:
 def live(request: HttpRequest) -> JsonResponse:
     """Say that the web process answers."""
     return JsonResponse({"status": "ok"})
+
+
+def stale(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Refuse a form whose page is not ours or has been open for too long."""
+    return render(request, "403.html", status=403)
 
 
 def safe_next(request: HttpRequest) -> str:

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from studio.models import User
-from studio.templatetags.studio import duration, plain, share
+from studio.templatetags.studio import amount, duration, share
 from training import jobs, recipe, registry
 from training.models import Job, TunedModel
 
@@ -49,7 +49,7 @@ def settings_of(job: Job, numbers: dict) -> list[Setting]:
     for knob in recipe.knobs_of(job.method):
         if knob.key in numbers:
             number = numbers[knob.key]
-            value = share(number) if knob.is_share else f"{plain(number)}{knob.unit}"
+            value = share(number) if knob.is_share else amount(number, knob.unit)
             found.append(Setting(str(knob.label), value, knob.key not in job.knobs))
     if numbers and job.overflow != recipe.CUT:
         found.append(Setting(_("긴 예제"), str(recipe.OVERFLOWS[job.overflow]), False))

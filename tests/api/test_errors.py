@@ -134,14 +134,28 @@ def test_a_fault_of_ours_is_500_with_an_id_and_no_traceback(api, monkeypatch, ca
     assert answer.headers["X-Should-Retry"] == "false"
 
 
-def test_the_language_is_the_readers_and_korean_by_default(api, settings):
-    for language in ("", "ko", "ko-KR,en;q=0.5", "fr"):
-        answer = send(api, GOOD | {"x": 1}, **{"Accept-Language": language})
-        assert "모르는 항목" in answer.json()["error"]["message"]
-        assert answer.headers["Content-Language"] == "ko"
-    for language, _ in settings.LANGUAGES:
-        answer = send(api, GOOD | {"x": 1}, **{"Accept-Language": language})
-        assert answer.headers["Content-Language"] == language
+@pytest.mark.parametrize("asked, words", [
+    ("", "not known"), ("*", "not known"), ("fr", "not known"), ("en-GB,ko;q=0.5", "not known"),
+    ("ko", "모르는 항목"), ("ko-KR,en;q=0.5", "모르는 항목"), ("fr,ko;q=0.5", "모르는 항목"),
+])  # fmt: skip
+def test_the_language_is_what_the_program_asks_for_and_english_by_default(api, asked, words):
+    api.cookies["language"] = "ko"  # a browser's choice counts for nothing here
+    answer = send(api, GOOD | {"x": 1}, **{"Accept-Language": asked})
+    assert words in answer.json()["error"]["message"]
+    assert answer.headers["Content-Language"] == ("en" if words == "not known" else "ko")
+
+
+def test_what_never_reaches_a_view_is_refused_in_the_same_language(api):
+    for asked, words in (("", "no API at this address"), ("ko", "API가 없습니다")):
+        answer = api.get("/v1/nowhere", headers={"Accept-Language": asked})
+        assert words in refusal(answer, 404)["message"]
+
+
+@pytest.mark.django_db
+def test_a_key_is_refused_in_the_same_language(client):
+    for asked, words in (("", "There is no API key"), ("ko", "API 키가 없습니다")):
+        answer = client.get("/v1/models", headers={"Accept-Language": asked})
+        assert words in refusal(answer, 401)["message"]
 
 
 async def guarded(path: str, *parts: bytes, declared: int | None = None) -> tuple[dict, bytes]:

@@ -94,7 +94,8 @@ def test_too_few_examples_end_the_job_with_the_reason(api, files, light_lane):
     assert job["status"] == "failed" and job["finished_at"]
     assert job["error"]["code"] == "too_few_examples"
     assert job["error"]["param"] == "training_file"
-    assert "19개" in job["error"]["message"] and "20개" in job["error"]["message"]
+    assert "Usable examples: 19." in job["error"]["message"]
+    assert "at least 20" in job["error"]["message"]
 
 
 def test_a_file_that_can_not_be_fetched_ends_the_job_with_the_reason(api, files, light_lane):
@@ -122,7 +123,7 @@ def test_the_minimum_counts_what_is_left_when_long_examples_go(api, files, light
     settings.MIN_EXAMPLES = 37  # of 40, four are long
     job = order(api, files, overflow="drop", training_file=f"{files}/40-long.jsonl").json()
     light_lane()
-    assert "36개" in get(api, job)["error"]["message"]
+    assert "leaves 36." in get(api, job)["error"]["message"]
 
 
 def test_a_finished_job_names_its_model(api, user, tuned_of):

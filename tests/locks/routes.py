@@ -59,6 +59,7 @@ ROUTES: dict[str, Route] = {
     "live/": Route(EVERYBODY),
     "health/live": Route(OPEN),
     "theme/": Route(OPEN),
+    "language/": Route(OPEN),
     "queue/": Route(EVERYBODY),
     "help/": Route(EVERYBODY),
     "help/<slug:key>/": Route(EVERYBODY, ("help_page",)),

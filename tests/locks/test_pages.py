@@ -220,3 +220,16 @@ def test_pages_of_whoever_is_signed_out(member, outsider, studio):
 def test_pages_of_whoever_has_everything(name, member, rows, studio):
     status = {"404": 404, "error": 422}.get(name, 200)
     look(member, studio.url + PAGES[name].format_map(rows), status)
+
+
+def test_no_page_is_too_wide_in_english(member, rows, studio):
+    member.context.add_cookies([{"name": "language", "value": "en", "url": studio.url}])
+    member.set_viewport_size({"width": WIDTHS[1], "height": 900})
+    faults = {}
+    for name, address in PAGES.items():
+        member.goto(studio.url + address.format_map(rows))
+        assert member.locator("html").get_attribute("lang") == "en"
+        if member.evaluate("document.scrollingElement.scrollWidth > innerWidth"):
+            faults[name] = member.evaluate(TOO_WIDE)
+    member.context.clear_cookies(name="language")
+    assert not faults

@@ -14,9 +14,10 @@ from django.test import Client
 from playground import consumers, conversations
 from playground.models import Conversation
 from playground.routing import websocket_urlpatterns
+from studio.languages import SocketLanguage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("tiny_catalogue")]
-application = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
+application = SocketLanguage(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
 GREEDY = {"temperature": 0, "max_tokens": 10}
 
 
@@ -42,13 +43,16 @@ def browser(user):
 class Socket:
     """A browser's end of the socket."""
 
-    def __init__(self, client: Client | None, conversation_id: str) -> None:
-        cookie = client.cookies.get(django_settings.SESSION_COOKIE_NAME) if client else None
+    def __init__(
+        self, client: Client | None, conversation_id: str, headers: dict[bytes, bytes] | None = None
+    ) -> None:
+        cookies = client.cookies.values() if client else ()
+        cookie = "; ".join(f"{one.key}={one.value}" for one in cookies)
         scope = {
             "type": "websocket",
             "path": f"/ws/playground/{conversation_id}/",
             "query_string": b"",
-            "headers": [(b"cookie", f"{cookie.key}={cookie.value}".encode())] if cookie else [],
+            "headers": [(b"cookie", cookie.encode()), *(headers or {}).items()],
             "subprotocols": [],
         }
         self.application = ApplicationCommunicator(application, scope)
@@ -232,6 +236,17 @@ async def test_what_is_out_of_bounds_is_refused_with_words(
     assert refused["what"] and refused["cure"]
     assert await kept(conversation) == []
     assert not consumers.live_answers
+
+
+@pytest.mark.parametrize("asked, chosen, words", [
+    ("", "", "비어 있습니다"), ("en", "", "is empty"), ("en", "ko", "비어 있습니다"), ("ko", "en", "is empty"),
+])  # fmt: skip
+async def test_it_speaks_the_language_of_the_page(browser, conversation, asked, chosen, words):
+    browser.cookies[django_settings.LANGUAGE_COOKIE_NAME] = chosen
+    headers = {b"accept-language": asked.encode()}
+    async with Socket(browser, conversation.pk, headers) as socket:
+        await socket.say(text=" ")
+        assert words in (await socket.hear())["what"]
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "", "[" * 100_000])

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
+import time_machine
 from django.utils import timezone, translation
 
 from studio.templatetags import studio as tags
@@ -43,6 +44,21 @@ def test_a_moment_is_said_as_people_say_it():
     assert "오늘 오후 2:05" in tags.moment(now)
     assert "월" in tags.moment(now - timedelta(days=2))
     assert "2020년" in tags.moment(timezone.make_aware(datetime(2020, 1, 2)))
+
+
+def test_lengths_and_moments_in_english():
+    now = timezone.localtime().replace(month=7, day=9, hour=14, minute=5)
+    with translation.override("en"), time_machine.travel(now, tick=False):
+        assert tags.duration(3700) == "1 h 1 min"
+        assert ">14:05 today<" in tags.moment(now)
+        assert ">7 Jul 14:05<" in tags.moment(now - timedelta(days=2))
+        assert ">2 Jan 2020<" in tags.moment(timezone.make_aware(datetime(2020, 1, 2)))
+
+
+def test_a_unit_stands_as_closely_as_the_language_has_it():
+    assert (tags.amount(8, "개"), tags.amount(0.1, "")) == ("8개", "0.1")
+    with translation.override("en"):
+        assert (tags.amount(8192, "tokens"), tags.amount(42, "")) == ("8,192 tokens", "42")
 
 
 def test_sizes():
