@@ -51,15 +51,17 @@ async def may_send(scope: dict) -> bool:
 
 
 class SameOrigin:
-    """Let a websocket in only from a page of this very host and port."""
+    """Let a websocket in only from a page of this very host and port, of https where that is."""
 
     def __init__(self, application: Callable) -> None:
         self.application = application
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         headers = dict(scope["headers"])
-        origin = urlsplit(headers.get(b"origin", b"").decode("latin-1")).netloc
-        if origin and origin == headers.get(b"host", b"").decode("latin-1"):
+        origin = urlsplit(headers.get(b"origin", b"").decode("latin-1"))
+        is_ours = origin.netloc and origin.netloc == headers.get(b"host", b"").decode("latin-1")
+        is_secure = settings.HTTPS or scope.get("scheme") == "wss"
+        if is_ours and (origin.scheme == "https" or not is_secure):
             await self.application(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 4403})
@@ -105,6 +107,9 @@ async def _refuse(scope: dict, send: Callable) -> None:
     response = _refusal(ASGIRequest(scope, io.BytesIO()))
     response["Content-Length"] = len(response.content)
     response["Connection"] = "close"
+    response["X-Content-Type-Options"] = "nosniff"
+    for name, value in settings.HEADERS.items():
+        response[name] = value
     headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": response.content})

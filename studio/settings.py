@@ -96,10 +96,31 @@ def networks(name: str) -> list[str]:
     return items(name)
 
 
+def proxies(name: str, default: list[str]) -> list[str]:
+    """Read the addresses or networks whose X-Forwarded-* headers are believed."""
+    try:
+        found = [ipaddress.ip_network(item, strict=False) for item in items(name) or default]
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name}={text(name)!r} must be IP addresses or networks (e.g. 127.0.0.1,10.0.0.0/8)."
+        ) from None
+    return [str(one) if one.num_addresses > 1 else str(one.network_address) for one in found]
+
+
+def host_names(name: str) -> list[str]:
+    """Read host names. "*" would let any site speak for this one."""
+    found = items(name)
+    if "*" in found or any("/" in host for host in found):
+        raise ImproperlyConfigured(
+            f"{name}={text(name)!r} must be host names (e.g. studio.example.org), without * and https://."
+        )
+    return found
+
+
 def folder(name: str, default: Path) -> Path:
     path = Path(text(name) or default).expanduser().resolve()
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = path / f".write-{secrets.token_hex(4)}"
         probe.touch()
         probe.unlink()
@@ -116,9 +137,16 @@ MODELS = Path(text("DADEUM_MODELS") or DATA / "models").expanduser().resolve()
 BUILTIN_MODEL = DATA / "builtin" / "smollm2-135m-instruct"
 
 
+SECRET_KEY_LETTERS = 50
+
+
 def secret_key() -> str:
     """Return the configured key, or one kept in the data folder (made on the first start)."""
     if key := text("DADEUM_SECRET_KEY"):
+        if len(key) < SECRET_KEY_LETTERS:
+            raise ImproperlyConfigured(
+                f"DADEUM_SECRET_KEY must have {SECRET_KEY_LETTERS} letters or more."
+            )
         return key
     path = DATA / "secret_key"
     if not path.exists():
@@ -136,7 +164,8 @@ HOST = text("DADEUM_HOST", "127.0.0.1")
 PORT = integer("DADEUM_PORT", 8000, 1, 65535)
 DEBUG = flag("DADEUM_DEBUG", False)
 SECRET_KEY = secret_key()
-ALLOWED_HOSTS = [*items("DADEUM_ALLOWED_HOSTS"), "127.0.0.1", "localhost", "[::1]"]
+PUBLIC_HOSTS = host_names("DADEUM_ALLOWED_HOSTS")
+ALLOWED_HOSTS = [*PUBLIC_HOSTS, "127.0.0.1", "localhost", "[::1]"]
 if HOST not in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::") and HOST not in ALLOWED_HOSTS:
     ALLOWED_HOSTS.append(HOST)
 
@@ -154,9 +183,11 @@ INSTALLED_APPS = [
     "playground",
 ]
 MIDDLEWARE = [
-    "studio.middleware.JsonErrors",
+    "studio.middleware.Headers",
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "studio.middleware.JsonErrors",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "studio.languages.PageLanguage",
@@ -164,7 +195,6 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "studio.middleware.KeyAuthentication",
     "studio.middleware.SetUpFirst",
@@ -249,6 +279,31 @@ CSRF_COOKIE_HTTPONLY = False
 CSRF_FAILURE_VIEW = "studio.views.frame.stale"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
+HEADERS = {
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cache-Control": "no-store",
+}
+"""Of every answer that does not say otherwise itself."""
+
+# Behind a proxy that speaks TLS. The scheme comes from uvicorn, which believes X-Forwarded-Proto
+# only of PROXY (supervisor.py); so Django needs no SECURE_PROXY_SSL_HEADER.
+HTTPS = flag("DADEUM_HTTPS", False)
+PROXY = proxies("DADEUM_PROXY", ["127.0.0.1", "::1"] if HTTPS else [])
+if HTTPS and not PUBLIC_HOSTS:
+    raise ImproperlyConfigured(
+        "DADEUM_HTTPS=1 needs DADEUM_ALLOWED_HOSTS, the host name under which people reach it."
+    )
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_HSTS_SECONDS = integer("DADEUM_HSTS_SECONDS", 2_592_000, 0, 63_072_000) if HTTPS else 0
+CSRF_TRUSTED_ORIGINS = (
+    [f"https://*{host}" if host.startswith(".") else f"https://{host}" for host in PUBLIC_HOSTS]
+    if HTTPS
+    else []
+)
+# Whether other names under ours speak https too is not ours to promise.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 UPLOAD_LIMIT_BYTES = integer("DADEUM_UPLOAD_LIMIT_MB", 2048, 1, 1_000_000) * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
@@ -317,7 +372,12 @@ HUB_NETWORK = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": "studio.logs.OneLine",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}},

@@ -55,6 +55,7 @@ def children(socket_path: str) -> list[Child]:
         python, "-m", "celery", "-A", "studio", "worker",
         "-P", "threads", "--without-gossip", "--without-mingle", "--loglevel", "INFO",
     ]  # fmt: skip
+    trusted = ["--proxy-headers", "--forwarded-allow-ips", ",".join(settings.PROXY)]
     threads = ["--threads", str(settings.THREADS)] if settings.THREADS else []
     return [
         Child(
@@ -65,6 +66,7 @@ def children(socket_path: str) -> list[Child]:
                 "--lifespan", "off", "--timeout-graceful-shutdown", "10",
                 "--ws", "websockets-sansio", "--ws-max-size", "1048576",
                 "--limit-concurrency", "512", "--no-server-header", "--no-access-log",
+                *(trusted if settings.PROXY else ["--no-proxy-headers"]),
             ],
         ),
         Child("engine", [python, "-m", "playground.engine", "--socket", socket_path, *threads]),
@@ -95,6 +97,7 @@ class Supervisor:
         Raises: CannotStart.
         """
         self._lock()
+        _close_to_others(settings.DATA)
         self._wait_for_port()
         self._make_runtime_folder()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -203,6 +206,12 @@ class Supervisor:
             end_group(child.process)
             child.process.wait()
         shutil.rmtree(self.runtime, ignore_errors=True)
+
+
+def _close_to_others(folder: Path) -> None:
+    """Take from strangers on this machine what an older or a copied data folder let them read."""
+    with contextlib.suppress(PermissionError):  # another's folder, with this group's access
+        folder.chmod(folder.stat().st_mode & 0o7770)
 
 
 def _is_taken(host: str, port: int) -> bool:

@@ -24,6 +24,7 @@ urlpatterns = [
     path("password/", people.password, name="password"),
     path("people/", people.people, name="people"),
     path("people/<int:pk>/active/", people.active, name="people-active"),
+    path("people/<int:pk>/password/", people.new_password, name="people-password"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<int:pk>/revoke/", keys.revoke, name="key-revoke"),
     # wizard

@@ -21,6 +21,7 @@ WITHOUT_DJANGO = (
     "training/hub/ids.py",
     "training/hub/origin.py",
     "training/hub/sizes.py",
+    "training/template.py",
     "training/datasets/child.py",
     "training/datasets/count.py",
     "training/datasets/encoding.py",

@@ -77,6 +77,7 @@ ROUTES: dict[str, Route] = {
     "password/": Route(EVERYBODY, form=_wrong, answers={"POST": 422}),
     "people/": Route(ADMINISTRATOR, form=_wrong, answers={"POST": 422}),
     "people/<int:pk>/active/": Route(ADMINISTRATOR, ("person",), lambda mine: {"active": "0"}),
+    "people/<int:pk>/password/": Route(ADMINISTRATOR, ("person",), answers={"POST": 200}),
     "keys/": Route(EVERYBODY, form=lambda mine: {"name": "b"}, answers={"POST": 200}),
     "keys/<int:pk>/revoke/": Route(OWNER, ("key",)),
     # wizard

@@ -31,7 +31,7 @@ from training.datasets.shapes import Mistake, problem
 from training.models import BaseDownload, Dataset, DatasetVersion, Job, JobEvent, TunedModel
 
 owner, now = User.objects.get(username="mina"), timezone.now()
-User.objects.create_user("jiho", password="Sea-salt-42!", name="지호", is_active=False)
+jiho = User.objects.create_user("jiho", password="Sea-salt-42!", name="지호", is_active=False)
 
 def version(name, **fields):
     row = DatasetVersion.objects.create(
@@ -80,7 +80,8 @@ print(json.dumps({
     "draft": job("draft", "작성 중인 모델").pk, "empty": Job.objects.create(owner=owner, base="tiny").pk,
     "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
     "done": done.pk, "running": running.pk, "failed": failed.pk, "data": data.dataset.pk,
-    "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "key": key.pk}))
+    "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "key": key.pk,
+    "jiho": jiho.pk}))
 """
 EMPTY_PAGES = {
     "home": "/", "train": "/train/", "models": "/models/", "data": "/data/", "keys": "/keys/",
@@ -99,7 +100,7 @@ PAGES = {
     "bases": "/bases/", "base delete": "/bases/folders/tiny/delete/",
     "download discard": "/bases/downloads/{download}/discard/",
     "keys": "/keys/", "revoke": "/keys/{key}/revoke/", "people": "/people/",
-    "playground": "/playground/{talk}/", "playground new": "/playground/?new=1",
+    "reset": "/people/{jiho}/password/", "playground": "/playground/{talk}/", "playground new": "/playground/?new=1",
     "error": "/models/{running}/delete/", "404": "/models/{talk}/",
 }  # fmt: skip
 AXE = Axe()
