@@ -5,7 +5,7 @@ from django.urls import include, path
 import playground.api
 import training.api
 from studio.api import api
-from studio.views import bases, datasets, frame, home, keys, models, people, wizard
+from studio.views import bases, datasets, frame, guide, home, keys, models, people, wizard
 
 api.add_router("", training.api.router)
 api.add_router("", playground.api.router)
@@ -17,6 +17,8 @@ urlpatterns = [
     path("theme/", frame.theme, name="theme"),
     path("language/", frame.language, name="language"),
     path("queue/", frame.queue, name="queue"),
+    path("help/", guide.page, name="help"),
+    path("help/<slug:key>/", guide.page, name="help-page"),
     # people
     path("setup/<str:token>/", people.setup, name="setup"),
     path("login/", people.sign_in, name="login"),

@@ -71,6 +71,8 @@ ROUTES: dict[str, Route] = {
     "theme/": Route(OPEN),
     "language/": Route(OPEN),
     "queue/": Route(EVERYBODY),
+    "help/": Route(EVERYBODY),
+    "help/<slug:key>/": Route(EVERYBODY, ("help_page",)),
     "setup/<str:token>/": Route(OPEN, ("wrong_token",), answers={"GET": 404, "POST": 404}),
     "login/": Route(OPEN, form=_wrong, answers={"POST": 422}),
     "logout/": Route(OPEN),
@@ -181,6 +183,8 @@ def thing(mine, name: str) -> str:
         return mine.bringing
     if name == "base_slug":
         return mine.queued.base
+    if name == "help_page":
+        return "start"
     if name == "public_model":
         return naming.of(mine.tuned)
     if name.startswith("public_"):
