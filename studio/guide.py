@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from django.conf import settings
@@ -117,7 +118,7 @@ def _read(path: Path, changed: int) -> Page:
 def _name_headings(tokens: Sequence[Token]) -> Iterator[Section]:
     """Give each heading an id and yield those of the title and the sections."""
     seen: dict[str, int] = {}
-    for token, inline in zip(tokens, tokens[1:], strict=False):
+    for token, inline in pairwise(tokens):
         if token.type == "heading_open":
             anchor = anchor_of(inline.content)
             seen[anchor] = seen.get(anchor, -1) + 1

@@ -65,12 +65,12 @@ class Frame:
     @cached_property
     def places(self) -> list[Place]:
         return [
-            Place(name, label, reverse(name), self.here.startswith(prefixes))
+            Place(name, label, reverse(name), self.route.startswith(prefixes))
             for name, label, prefixes in NAVIGATION
         ]
 
     @cached_property
-    def here(self) -> str:
+    def route(self) -> str:
         """The name of the page's route."""
         match = self.request.resolver_match
         return (match.url_name or "") if match else ""
@@ -78,7 +78,7 @@ class Frame:
     @property
     def help_url(self) -> str:
         """The page of the guide that tells about this one."""
-        return guide.address(guide.about(self.here))
+        return guide.address(guide.about(self.route))
 
     @cached_property
     def counts(self) -> dict[str, int]:
