@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 export DADEUM_DATA ?= $(CURDIR)/data
 MODEL := $(DADEUM_DATA)/builtin/smollm2-135m-instruct/README.md
 
-.PHONY: run setup test lint format types messages clean
+.PHONY: run setup test lint format types messages screenshots clean
 
 run: setup ## start the studio (Ctrl-C ends it)
 	@exec $(BIN)/python manage.py up
@@ -35,7 +35,7 @@ $(STAMPS)/frontend: $(STAMPS)/packages package.json package-lock.json studio/fro
 	@$(BIN)/python -m studio.frontend
 	@touch $@
 
-$(STAMPS)/static: $(STAMPS)/frontend $(shell find static -type f -not -path 'static/vendor/*' 2>/dev/null)
+$(STAMPS)/static: $(STAMPS)/frontend $(shell find static docs/images -type f -not -path 'static/vendor/*' 2>/dev/null)
 	@$(BIN)/python manage.py collectstatic --noinput --clear --verbosity 0
 	@touch $@
 
@@ -66,6 +66,9 @@ format: $(STAMPS)/dev
 
 types: $(STAMPS)/dev
 	@$(BIN)/mypy studio training playground
+
+screenshots: setup $(STAMPS)/dev $(STAMPS)/browser ## take the pictures of docs/images anew, with a real training
+	@$(BIN)/python -m docs.screenshots
 
 messages: $(STAMPS)/packages ## collect the Korean sentences; what has no English yet stands empty in locale/en
 	@$(BIN)/python -m studio.catalogue update

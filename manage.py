@@ -7,6 +7,7 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
+    os.umask(0o077)  # what is written here and by the processes that `up` starts is the owner's
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 

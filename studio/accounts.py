@@ -12,8 +12,12 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
+from studio import throttle
 from studio.models import User
 from training.errors import UserError
+
+CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Of passwords that are read from one screen and typed into another."""
 
 
 def token_path() -> Path:
@@ -70,6 +74,22 @@ def add_person(*, username: str, name: str, password: str, is_administrator: boo
     return User.objects.create_user(
         username, password=password, name=name, is_staff=is_administrator
     )
+
+
+def reset_password(person: User, *, by: User) -> str:
+    """Give an account a random password and return it; its sessions end.
+
+    Raises: UserError `own_password` for the account that asks, which can change its own.
+    """
+    if person.pk == by.pk:
+        raise UserError("own_password")
+    password = "-".join(
+        "".join(secrets.choice(CLEAR_LETTERS) for _letter in range(4)) for _group in range(4)
+    )
+    person.set_password(password)
+    person.save(update_fields=["password"])
+    throttle.forget(person)
+    return password
 
 
 def set_active(person: User, is_active: bool, *, by: User) -> None:

@@ -12,11 +12,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from studio.models import User
-from training import bases, recipe
+from training import bases, recipe, recipe_file, wording
+from training.errors import UserError
 from training.models import DatasetVersion, Job
 
-RECOMMENDED, MANUAL = "recommended", "manual"
+RECOMMENDED, MANUAL, FROM_FILE = "recommended", "manual", "file"
 NEW_PASSWORD = {"autocomplete": "new-password"}
+EMPTY_FILE = gettext_lazy("내용이 없는 파일입니다. 다른 파일을 선택하세요.")
 
 
 class PersonForm(forms.ModelForm):
@@ -115,7 +117,9 @@ class ModelForm(forms.Form):
     name = forms.CharField(label=gettext_lazy("모델 이름"), max_length=64, required=False)
     base = forms.CharField(label=gettext_lazy("기본 모델"), max_length=100, required=False)
     mode = forms.ChoiceField(
-        choices=[(RECOMMENDED, ""), (MANUAL, "")], required=False, initial=RECOMMENDED
+        choices=[(RECOMMENDED, ""), (MANUAL, ""), (FROM_FILE, "")],
+        required=False,
+        initial=RECOMMENDED,
     )
     overflow = forms.ChoiceField(
         label=gettext_lazy("긴 예제"),
@@ -163,7 +167,9 @@ class ModelForm(forms.Form):
     def clean(self) -> dict:
         cleaned = super().clean()
         cleaned["knobs"] = {}
-        if cleaned.get("mode") != MANUAL:
+        if cleaned.get("mode") == FROM_FILE:  # what a file filled in comes by its own door
+            cleaned |= {"knobs": self.job.knobs, "overflow": self.job.overflow}
+        elif cleaned.get("mode") != MANUAL:
             cleaned["overflow"] = recipe.CUT
         else:
             try:
@@ -199,6 +205,10 @@ class ModelForm(forms.Form):
         return self["mode"].value() == MANUAL
 
     @property
+    def is_from_file(self) -> bool:
+        return self["mode"].value() == FROM_FILE
+
+    @property
     def opens_expert(self) -> bool:
         if self["overflow"].value() not in (None, "", recipe.CUT):
             return True
@@ -212,12 +222,39 @@ def recipe_text(value: float) -> str:
     return f"{value:.12f}".rstrip("0")
 
 
+class RecipeForm(forms.Form):
+    """설정 파일로: a recipe that was saved, for the draft's method."""
+
+    recipe = forms.FileField(
+        label=gettext_lazy("설정 파일"),
+        error_messages={
+            "required": gettext_lazy("설정 파일을 먼저 고르세요."),
+            "empty": EMPTY_FILE,
+        },
+    )
+
+    def __init__(self, job: Job, *args: object) -> None:
+        super().__init__(*args)
+        self.job = job
+
+    def clean_recipe(self) -> recipe_file.Recipe:
+        """Read the file. Its mistakes become the field's, each with its cure."""
+        file = self.cleaned_data["recipe"]
+        try:
+            if file.size > recipe_file.MAX_BYTES:
+                raise recipe_file.Unusable([UserError("recipe_foreign")])
+            return recipe_file.read(file.read(), self.job.method)
+        except recipe_file.Unusable as unusable:
+            said = [wording.say(error.code, error.params) for error in unusable.errors]
+            raise ValidationError([f"{words.what} {words.cure}" for words in said]) from None
+
+
 class UploadForm(forms.Form):
     file = forms.FileField(
         label=gettext_lazy("JSONL 파일을 업로드"),
         error_messages={
             "required": gettext_lazy("파일을 먼저 선택하세요."),
-            "empty": gettext_lazy("내용이 없는 파일입니다. 다른 파일을 선택하세요."),
+            "empty": EMPTY_FILE,
         },
     )
 
@@ -264,6 +301,60 @@ def library(owner: User) -> QuerySet[DatasetVersion]:
         status=DatasetVersion.Status.READY,
         pk=Subquery(newest.values("pk")[:1]),
     ).select_related("dataset")
+
+
+class HubForm(forms.Form):
+    """A model of the hub."""
+
+    repo = forms.CharField(
+        label=gettext_lazy("모델 허브의 이름"),
+        max_length=300,
+        help_text=gettext_lazy("«만든 곳/모델 이름»을 쓰거나 모델 페이지의 주소를 붙여 넣으세요."),
+        error_messages={"required": gettext_lazy("받을 모델의 이름을 입력하세요.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    revision = forms.CharField(
+        label=gettext_lazy("버전(선택)"),
+        max_length=100,
+        required=False,
+        help_text=gettext_lazy("비워 두면 가장 새로운 것을 받습니다."),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+
+class FilesField(forms.FileField):
+    """Several files at once, each checked as one."""
+
+    def clean(self, data: list, initial: object = None) -> list:
+        if not data:
+            raise ValidationError(self.error_messages["required"], code="required")
+        return [super(FilesField, self).clean(file, initial) for file in data]
+
+
+class FilesInput(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class FolderForm(forms.Form):
+    """A model folder from the administrator's own computer."""
+
+    name = forms.CharField(
+        label=gettext_lazy("기본 모델의 이름"),
+        max_length=100,
+        help_text=gettext_lazy(
+            "목록에 보일 이름입니다. 영문자, 숫자, 점(.), 밑줄(_), 붙임표(-)를 쓸 수 있습니다."
+        ),
+        error_messages={"required": gettext_lazy("이름을 입력하세요.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    files = FilesField(
+        label=gettext_lazy("모델 폴더의 파일"),
+        error_messages={
+            "required": gettext_lazy("모델 폴더의 파일을 모두 고르세요."),
+            "empty": gettext_lazy("내용이 없는 파일이 있습니다. 원래 배포된 파일인지 확인하세요."),
+        },
+        widget=FilesInput(attrs={"multiple": True}),
+    )
 
 
 class NameForm(forms.Form):

@@ -17,10 +17,14 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse
 
 from studio import languages, refusals
+from studio.models import User
 from training import wording
+from training.hub import imports
 
 SMALL_BYTES = 1024 * 1024
-UPLOADS = re.compile(r"/train/[a-z0-9]+/upload/")
+UPLOADS = re.compile(r"/train/[a-z0-9]+/upload/|/bases/import/")
+PIECES = re.compile(r"/bases/import/[a-z0-9]+/piece/")
+FOR_ADMINISTRATORS = "/bases/"
 FORM_OVERHEAD_BYTES = 64 * 1024
 
 
@@ -28,26 +32,36 @@ def limit(path: str) -> int:
     """Return how many bytes of body a path may take."""
     if UPLOADS.fullmatch(path):
         return settings.UPLOAD_LIMIT_BYTES + FORM_OVERHEAD_BYTES
+    if PIECES.fullmatch(path):
+        return imports.PIECE_BYTES
     return SMALL_BYTES
 
 
-async def is_signed_in(scope: dict) -> bool:
+async def may_send(scope: dict) -> bool:
     """Look up the session that a request's cookie names, before its body is taken."""
     key = ASGIRequest(scope, io.BytesIO()).COOKIES.get(settings.SESSION_COOKIE_NAME)
     store = import_module(settings.SESSION_ENGINE).SessionStore
-    return bool(key) and SESSION_KEY in await database_sync_to_async(store(key).load)()
+    session = await database_sync_to_async(store(key).load)() if key else {}
+    if SESSION_KEY not in session:
+        return False
+    if not scope["path"].startswith(FOR_ADMINISTRATORS):
+        return True
+    administrators = User.objects.filter(is_active=True, is_staff=True)
+    return await administrators.filter(pk=session[SESSION_KEY]).aexists()
 
 
 class SameOrigin:
-    """Let a websocket in only from a page of this very host and port."""
+    """Let a websocket in only from a page of this very host and port, of https where that is."""
 
     def __init__(self, application: Callable) -> None:
         self.application = application
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         headers = dict(scope["headers"])
-        origin = urlsplit(headers.get(b"origin", b"").decode("latin-1")).netloc
-        if origin and origin == headers.get(b"host", b"").decode("latin-1"):
+        origin = urlsplit(headers.get(b"origin", b"").decode("latin-1"))
+        is_ours = origin.netloc and origin.netloc == headers.get(b"host", b"").decode("latin-1")
+        is_secure = settings.HTTPS or scope.get("scheme") == "wss"
+        if is_ours and (origin.scheme == "https" or not is_secure):
             await self.application(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 4403})
@@ -62,7 +76,7 @@ class BodyGuard:
             await self.application(scope, receive, send)
             return
         bound = limit(scope["path"])
-        if bound > SMALL_BYTES and not await is_signed_in(scope):
+        if bound > SMALL_BYTES and not await may_send(scope):
             bound = SMALL_BYTES
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > bound:
@@ -93,6 +107,9 @@ async def _refuse(scope: dict, send: Callable) -> None:
     response = _refusal(ASGIRequest(scope, io.BytesIO()))
     response["Content-Length"] = len(response.content)
     response["Connection"] = "close"
+    response["X-Content-Type-Options"] = "nosniff"
+    for name, value in settings.HEADERS.items():
+        response[name] = value
     headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": response.content})

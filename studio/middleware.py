@@ -5,9 +5,11 @@ import logging
 import secrets
 from collections.abc import Callable
 
+from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import Resolver404, resolve
@@ -20,11 +22,26 @@ from training.errors import UserError
 
 logger = logging.getLogger(__name__)
 OPEN_BEFORE_SETUP = {"setup", "live", "theme", "language"}
-DJANGO_ANSWERS = (Http404, PermissionDenied, SuspiciousOperation, BadRequest)
+DJANGO_ANSWERS = (
+    Http404, PermissionDenied, SuspiciousOperation, BadRequest, MultiPartParserError
+)  # fmt: skip
 
 
 def wants_json(request: HttpRequest) -> bool:
     return request.headers.get("Accept", "").startswith("application/json")
+
+
+class Headers:
+    """Puts settings.HEADERS on whatever is answered, by whatever layer."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        for name, value in settings.HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
 
 
 class JsonErrors:

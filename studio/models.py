@@ -41,3 +41,18 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class SignInTries(models.Model):
+    """Tries to sign in that were not right, until they are forgotten (throttle.py)."""
+
+    account = models.CharField(max_length=64, blank=True)
+    """A digest of the name that was typed; empty for all names together."""
+    address = models.CharField(max_length=64, blank=True)
+    count = models.PositiveIntegerField(default=0)
+    last_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "address"], name="tries_counted_once")
+        ]

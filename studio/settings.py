@@ -69,6 +69,16 @@ def pairs(name: str) -> dict[str, str]:
     return found
 
 
+def address(name: str) -> str:
+    """Read the address of a server, without a slash at its end; empty where none is given."""
+    raw = text(name).rstrip("/")
+    if raw and (urlsplit(raw).scheme not in ("http", "https") or not urlsplit(raw).hostname):
+        raise ImproperlyConfigured(
+            f"{name}={raw!r} must be an address such as https://hub.example."
+        )
+    return raw
+
+
 def networks(name: str) -> list[str]:
     """Read a list of hosts or networks that a URL may point to although they are private."""
     for item in items(name):
@@ -86,10 +96,31 @@ def networks(name: str) -> list[str]:
     return items(name)
 
 
+def proxies(name: str, default: list[str]) -> list[str]:
+    """Read the addresses or networks whose X-Forwarded-* headers are believed."""
+    try:
+        found = [ipaddress.ip_network(item, strict=False) for item in items(name) or default]
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name}={text(name)!r} must be IP addresses or networks (e.g. 127.0.0.1,10.0.0.0/8)."
+        ) from None
+    return [str(one) if one.num_addresses > 1 else str(one.network_address) for one in found]
+
+
+def host_names(name: str) -> list[str]:
+    """Read host names. "*" would let any site speak for this one."""
+    found = items(name)
+    if "*" in found or any("/" in host for host in found):
+        raise ImproperlyConfigured(
+            f"{name}={text(name)!r} must be host names (e.g. studio.example.org), without * and https://."
+        )
+    return found
+
+
 def folder(name: str, default: Path) -> Path:
     path = Path(text(name) or default).expanduser().resolve()
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = path / f".write-{secrets.token_hex(4)}"
         probe.touch()
         probe.unlink()
@@ -106,9 +137,16 @@ MODELS = Path(text("DADEUM_MODELS") or DATA / "models").expanduser().resolve()
 BUILTIN_MODEL = DATA / "builtin" / "smollm2-135m-instruct"
 
 
+SECRET_KEY_LETTERS = 50
+
+
 def secret_key() -> str:
     """Return the configured key, or one kept in the data folder (made on the first start)."""
     if key := text("DADEUM_SECRET_KEY"):
+        if len(key) < SECRET_KEY_LETTERS:
+            raise ImproperlyConfigured(
+                f"DADEUM_SECRET_KEY must have {SECRET_KEY_LETTERS} letters or more."
+            )
         return key
     path = DATA / "secret_key"
     if not path.exists():
@@ -126,7 +164,8 @@ HOST = text("DADEUM_HOST", "127.0.0.1")
 PORT = integer("DADEUM_PORT", 8000, 1, 65535)
 DEBUG = flag("DADEUM_DEBUG", False)
 SECRET_KEY = secret_key()
-ALLOWED_HOSTS = [*items("DADEUM_ALLOWED_HOSTS"), "127.0.0.1", "localhost", "[::1]"]
+PUBLIC_HOSTS = host_names("DADEUM_ALLOWED_HOSTS")
+ALLOWED_HOSTS = [*PUBLIC_HOSTS, "127.0.0.1", "localhost", "[::1]"]
 if HOST not in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::") and HOST not in ALLOWED_HOSTS:
     ALLOWED_HOSTS.append(HOST)
 
@@ -144,9 +183,11 @@ INSTALLED_APPS = [
     "playground",
 ]
 MIDDLEWARE = [
-    "studio.middleware.JsonErrors",
+    "studio.middleware.Headers",
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "studio.middleware.JsonErrors",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "studio.languages.PageLanguage",
@@ -154,7 +195,6 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "studio.middleware.KeyAuthentication",
     "studio.middleware.SetUpFirst",
@@ -239,6 +279,31 @@ CSRF_COOKIE_HTTPONLY = False
 CSRF_FAILURE_VIEW = "studio.views.frame.stale"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
+HEADERS = {
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cache-Control": "no-store",
+}
+"""Of every answer that does not say otherwise itself."""
+
+# Behind a proxy that speaks TLS. The scheme comes from uvicorn, which believes X-Forwarded-Proto
+# only of PROXY (supervisor.py); so Django needs no SECURE_PROXY_SSL_HEADER.
+HTTPS = flag("DADEUM_HTTPS", False)
+PROXY = proxies("DADEUM_PROXY", ["127.0.0.1", "::1"] if HTTPS else [])
+if HTTPS and not PUBLIC_HOSTS:
+    raise ImproperlyConfigured(
+        "DADEUM_HTTPS=1 needs DADEUM_ALLOWED_HOSTS, the host name under which people reach it."
+    )
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_HSTS_SECONDS = integer("DADEUM_HSTS_SECONDS", 2_592_000, 0, 63_072_000) if HTTPS else 0
+CSRF_TRUSTED_ORIGINS = (
+    [f"https://*{host}" if host.startswith(".") else f"https://{host}" for host in PUBLIC_HOSTS]
+    if HTTPS
+    else []
+)
+# Whether other names under ours speak https too is not ours to promise.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 UPLOAD_LIMIT_BYTES = integer("DADEUM_UPLOAD_LIMIT_MB", 2048, 1, 1_000_000) * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
@@ -256,7 +321,7 @@ USE_TZ = True
 
 # --- static files -----------------------------------------------------------------------------
 STATIC_URL = "static/"
-STATICFILES_DIRS = [ROOT / "static"]
+STATICFILES_DIRS = [ROOT / "static", ("docs", ROOT / "docs" / "images")]
 STATIC_ROOT = ROOT / "staticfiles"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -285,14 +350,34 @@ MIN_EXAMPLES = integer("DADEUM_MIN_EXAMPLES", 200, 1, 1_000_000)
 MODEL_ALIASES = pairs("DADEUM_MODEL_ALIASES")
 FETCH_ALLOW = networks("DADEUM_FETCH_ALLOW")
 FETCH_SECONDS = integer("DADEUM_FETCH_SECONDS", 600, 1, 86_400)
+MODEL_LIMIT_BYTES = integer("DADEUM_MODEL_LIMIT_GB", 100, 1, 10_000) * 1024**3
 ENGINE_SOCKET = text("DADEUM_ENGINE_SOCKET")
 THREADS = integer("DADEUM_THREADS", 0, 0, 1024)
 CHECKPOINT_SECONDS = number("DADEUM_CHECKPOINT_SECONDS", 60, 0, 86_400)
 
+# --- the hub from which base models are fetched -------------------------------------------------
+HUB = flag("DADEUM_HUB", True)
+HUB_URL = address("DADEUM_HUB_URL")
+"""Empty: where the hub's own library looks."""
+HF_TOKEN = text("HF_TOKEN")
+"""Handed to the child that fetches models, and to nothing else."""
+HUB_NETWORK = {
+    name: text(name)
+    for word in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
+    for name in (word, word.lower())
+    if text(name)
+}
+"""How that child gets out of a network with a proxy or certificates of its own."""
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": "studio.logs.OneLine",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}},

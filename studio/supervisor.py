@@ -27,6 +27,7 @@ MAX_PAUSE_SECONDS = 30
 GRACE_SECONDS = 25
 PORT_PATIENCE_SECONDS = 20
 LOG_LIMIT_BYTES = 5_000_000
+FETCHER = "worker-light"
 
 
 class CannotStart(Exception):
@@ -54,6 +55,7 @@ def children(socket_path: str) -> list[Child]:
         python, "-m", "celery", "-A", "studio", "worker",
         "-P", "threads", "--without-gossip", "--without-mingle", "--loglevel", "INFO",
     ]  # fmt: skip
+    trusted = ["--proxy-headers", "--forwarded-allow-ips", ",".join(settings.PROXY)]
     threads = ["--threads", str(settings.THREADS)] if settings.THREADS else []
     return [
         Child(
@@ -64,12 +66,22 @@ def children(socket_path: str) -> list[Child]:
                 "--lifespan", "off", "--timeout-graceful-shutdown", "10",
                 "--ws", "websockets-sansio", "--ws-max-size", "1048576",
                 "--limit-concurrency", "512", "--no-server-header", "--no-access-log",
+                *(trusted if settings.PROXY else ["--no-proxy-headers"]),
             ],
         ),
         Child("engine", [python, "-m", "playground.engine", "--socket", socket_path, *threads]),
         Child("worker-heavy", [*worker, "-Q", "heavy", "-c", "1", "-n", "heavy@%h"]),
-        Child("worker-light", [*worker, "-Q", "light", "-c", "2", "-n", "light@%h"]),
+        Child(FETCHER, [*worker, "-Q", "light", "-c", "2", "-n", "light@%h"]),
     ]  # fmt: skip
+
+
+def environment(child: Child) -> dict[str, str]:
+    """Return what a child gets of our environment: the hub's token is for the one that fetches."""
+    found = dict(os.environ) | {"PYTHONUNBUFFERED": "1"}
+    found.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
+    if child.name != FETCHER:
+        found.pop("HF_TOKEN", None)
+    return found
 
 
 class Supervisor:
@@ -85,6 +97,7 @@ class Supervisor:
         Raises: CannotStart.
         """
         self._lock()
+        _close_to_others(settings.DATA)
         self._wait_for_port()
         self._make_runtime_folder()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -139,12 +152,10 @@ class Supervisor:
         child.log.parent.mkdir(exist_ok=True)
         if child.log.exists() and child.log.stat().st_size > LOG_LIMIT_BYTES:
             child.log.replace(child.log.with_suffix(".old.log"))
-        environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1"}
-        environment.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
         with child.log.open("ab") as log:
             child.process = self.line.spawn(
                 child.command,
-                environment,
+                environment(child),
                 cwd=settings.ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -195,6 +206,12 @@ class Supervisor:
             end_group(child.process)
             child.process.wait()
         shutil.rmtree(self.runtime, ignore_errors=True)
+
+
+def _close_to_others(folder: Path) -> None:
+    """Take from strangers on this machine what an older or a copied data folder let them read."""
+    with contextlib.suppress(PermissionError):  # another's folder, with this group's access
+        folder.chmod(folder.stat().st_mode & 0o7770)
 
 
 def _is_taken(host: str, port: int) -> bool:

@@ -5,7 +5,7 @@ from django.urls import include, path
 import playground.api
 import training.api
 from studio.api import api
-from studio.views import datasets, frame, home, keys, models, people, wizard
+from studio.views import bases, datasets, frame, guide, home, keys, models, people, wizard
 
 api.add_router("", training.api.router)
 api.add_router("", playground.api.router)
@@ -17,6 +17,8 @@ urlpatterns = [
     path("theme/", frame.theme, name="theme"),
     path("language/", frame.language, name="language"),
     path("queue/", frame.queue, name="queue"),
+    path("help/", guide.page, name="help"),
+    path("help/<slug:key>/", guide.page, name="help-page"),
     # people
     path("setup/<str:token>/", people.setup, name="setup"),
     path("login/", people.sign_in, name="login"),
@@ -24,6 +26,7 @@ urlpatterns = [
     path("password/", people.password, name="password"),
     path("people/", people.people, name="people"),
     path("people/<int:pk>/active/", people.active, name="people-active"),
+    path("people/<int:pk>/password/", people.new_password, name="people-password"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<int:pk>/revoke/", keys.revoke, name="key-revoke"),
     # wizard
@@ -32,6 +35,7 @@ urlpatterns = [
     path("train/sample/", wizard.sample, name="wizard-sample"),
     path("train/<str:pk>/method/", wizard.method, name="wizard-method"),
     path("train/<str:pk>/model/", wizard.model, name="wizard-model"),
+    path("train/<str:pk>/recipe/", wizard.recipe_upload, name="wizard-recipe"),
     path("train/<str:pk>/data/", wizard.data, name="wizard-data"),
     path("train/<str:pk>/upload/", wizard.upload, name="wizard-upload"),
     path("train/<str:pk>/url/", wizard.url, name="wizard-url"),
@@ -50,7 +54,20 @@ urlpatterns = [
     path("models/<str:pk>/cancel/", models.cancel, name="model-cancel"),
     path("models/<str:pk>/rename/", models.rename, name="model-rename"),
     path("models/<str:pk>/delete/", models.delete, name="model-delete"),
+    path("models/<str:pk>/recipe/", models.recipe, name="model-recipe"),
+    path("models/<str:pk>/download/", models.download, name="model-download"),
     path("models/<str:pk>/retry/", models.retry, name="model-retry"),
+    # base models
+    path("bases/", bases.bases, name="bases"),
+    path("bases/fetch/", bases.fetch, name="base-fetch"),
+    path("bases/downloads/<str:pk>/cancel/", bases.cancel, name="base-cancel"),
+    path("bases/downloads/<str:pk>/retry/", bases.retry, name="base-retry"),
+    path("bases/downloads/<str:pk>/discard/", bases.discard, name="base-discard"),
+    path("bases/import/", bases.bring, name="base-import"),
+    path("bases/import/<str:pk>/piece/", bases.piece, name="base-piece"),
+    path("bases/import/<str:pk>/finish/", bases.finish, name="base-finish"),
+    path("bases/import/<str:pk>/abandon/", bases.abandon, name="base-abandon"),
+    path("bases/folders/<str:slug>/delete/", bases.delete, name="base-delete"),
     # data
     path("data/", datasets.datasets, name="datasets"),
     path("data/<str:pk>/", datasets.dataset, name="dataset"),

@@ -17,6 +17,11 @@ WITHOUT_DJANGO = (
     "training/gate.py",
     "training/errors.py",
     "training/lifeline.py",
+    "training/hub/child.py",
+    "training/hub/ids.py",
+    "training/hub/origin.py",
+    "training/hub/sizes.py",
+    "training/template.py",
     "training/datasets/child.py",
     "training/datasets/count.py",
     "training/datasets/encoding.py",
@@ -62,6 +67,15 @@ def test_torch_is_imported_in_its_rooms_alone():
         name = str(path.relative_to(ROOT))
         if not name.startswith(TORCH_ROOMS):
             assert not roots(path) & HEAVY, name
+
+
+def test_one_child_alone_can_reach_the_hub():
+    users = {
+        str(path.relative_to(ROOT))
+        for path in sources("studio", "training", "playground")
+        if roots(path) & {"huggingface_hub", "httpx2", "hf_xet"}
+    }
+    assert users == {"training/hub/child.py"}
 
 
 def test_training_knows_neither_studio_nor_playground():
@@ -118,6 +132,7 @@ def test_the_environment_is_read_in_the_settings_alone():
         "training/lm/builtin.py",  # a set-up step: keeps a library quiet
         "training/lifeline.py",  # a child's tie to its parent
         "training/lm/measure.py",  # a child likewise
+        "training/hub/child.py",  # a child likewise
         "training/trainer/__main__.py",  # a child: its environment is what supervise.py gave it
         "playground/engine/__main__.py",  # sets what torch reads
     }

@@ -61,3 +61,10 @@ def test_a_second_up_on_the_same_data_says_so_in_one_line(studio, monkeypatch):
     )  # fmt: skip
     assert ended.returncode == 1
     assert str(studio.data) in ended.stderr and len(ended.stderr.strip().splitlines()) == 1
+
+
+def test_what_it_keeps_is_closed_to_others_on_the_machine(studio):
+    assert studio.data.stat().st_mode & 0o007 == 0
+    for name in ("dadeum.sqlite3", "secret_key", "setup_token", "logs/web.log", "up.lock"):
+        assert (studio.data / name).stat().st_mode & 0o077 == 0, name
+    assert "setup/" not in (studio.data / "logs" / "web.log").read_text()

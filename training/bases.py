@@ -5,6 +5,8 @@ Reads config and header files only; whoever loads the weights is in training/lm.
 
 import json
 import logging
+import math
+import re
 import struct
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,8 +17,12 @@ from django.conf import settings
 from training import gate
 from training.chat import Renderer, read_json
 from training.errors import UserError
+from training.hub import ids, origin, presets
+from training.hub.origin import Origin
+from training.hub.presets import Preset
 
 logger = logging.getLogger(__name__)
+NONCOMMERCIAL = re.compile(r"\bnc\b|non-?commercial", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -28,13 +34,35 @@ class Base:
     context_length: int = 0
     """In tokens."""
     parameters: int = 0
+    linear_sides: int = 0
+    """Inputs and outputs of all linear layers but the head, summed: LoRA of rank r trains r times
+    as many numbers."""
     size_bytes: int = 0
     licence: str = ""
     architecture: str = ""
     has_template: bool = False
     is_builtin: bool = False
+    origin: Origin | None = None
+    """Where a base that was fetched comes from."""
     problem: UserError | None = None
     """Why the gate refuses the folder; such a base can't be chosen."""
+
+    @property
+    def preset(self) -> Preset | None:
+        """What we know of a model that people use often."""
+        return presets.find(self.origin.repo if self.origin else self.slug)
+
+    @property
+    def is_noncommercial(self) -> bool:
+        """Whether its licence says so, in its name or as far as we know."""
+        is_known = self.preset is not None and self.preset.is_noncommercial
+        return is_known or bool(NONCOMMERCIAL.search(self.licence))
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether its makers want their terms to be accepted."""
+        is_known = self.preset is not None and self.preset.is_gated
+        return is_known or (self.origin is not None and self.origin.is_gated)
 
 
 BUILTIN = Base(
@@ -50,8 +78,11 @@ def catalogue() -> list[Base]:
     """Return every base on this machine, the built-in one first, refused ones last."""
     bases = [_read(BUILTIN)] if BUILTIN.folder.is_dir() else []
     if settings.MODELS.is_dir():
-        folders = sorted(path for path in settings.MODELS.iterdir() if path.is_dir())
-        bases += [_read(Base(folder.name, folder.name, folder)) for folder in folders]
+        bases += [
+            _read(_base(folder))
+            for folder in sorted(settings.MODELS.iterdir())
+            if folder.is_dir() and not folder.name.startswith(".")
+        ]
     return sorted(bases, key=lambda base: base.problem is not None)
 
 
@@ -61,17 +92,27 @@ def name(slug: str) -> str:
 
 
 def find(slug: str) -> Base:
-    """Return the base of a slug, or of a name that the administrator gave to one.
+    """Return the base of a slug, of a hub's id (`org/name`), or of a name that the administrator
+    gave to one.
 
-    Raises: UserError `base_missing`, or the gate's refusal.
+    Raises: UserError `base_missing`, `base_not_downloaded`, or the gate's refusal.
     """
-    slug = settings.MODEL_ALIASES.get(slug, slug)
+    wanted = settings.MODEL_ALIASES.get(slug, slug)
     for base in catalogue():
-        if base.slug == slug:
+        if base.slug in (wanted, ids.slug(wanted)):
             if base.problem:
                 raise UserError(base.problem.code, **base.problem.params)
             return base
+    if repo := ids.repo_of(wanted):
+        raise UserError("base_not_downloaded", repo=repo)
     raise UserError("base_missing", slug=slug)
+
+
+def _base(folder: Path) -> Base:
+    """Begin the card of a folder: one that came from the hub bears its name there."""
+    came_from = origin.read(folder)
+    name = came_from.repo.rpartition("/")[2] if came_from else ""
+    return Base(folder.name, name or folder.name, folder, origin=came_from)
 
 
 def _read(base: Base) -> Base:
@@ -95,38 +136,43 @@ def _read_once(base: Base, changed: tuple) -> Base:
     except UserError as problem:
         return replace(base, problem=problem)
     weights = [path for path in base.folder.glob("*.safetensors")]
+    shapes = [shape for path in weights for shape in _shapes(path).items()]
     architectures = renderer.config.get("architectures") or [""]
     return replace(
         base,
         context_length=renderer.context_length,
-        parameters=sum(_parameters(path) for path in weights),
+        parameters=sum(math.prod(sides) for _name, sides in shapes),
+        linear_sides=sum(sum(sides) for name, sides in shapes if _is_linear(name, sides)),
         size_bytes=sum(path.stat().st_size for path in weights),
-        licence=base.licence or _licence(base.folder),
+        licence=base.licence or (base.origin and base.origin.licence) or _licence(base.folder),
         architecture=architectures[0],
         has_template=renderer.has_own_template,
     )
 
 
-def _parameters(path: Path) -> int:
-    """Count the numbers in a safetensors file by its header."""
+def _shapes(path: Path) -> dict[str, list[int]]:
+    """Read the shape of each tensor from a safetensors file's header."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
-    total = 0
-    for name, entry in header.items():
-        if name != "__metadata__":
-            count = 1
-            for size in entry["shape"]:
-                count *= size
-            total += count
-    return total
+    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+
+
+NO_LINEAR = re.compile(r"embed|lm_head|\bw[tp]e\b|\bshared\b")
+"""Names of two-sided tensors that LoRA leaves alone."""
+
+
+def _is_linear(name: str, sides: list[int]) -> bool:
+    return len(sides) == 2 and not NO_LINEAR.search(name)
 
 
 def _licence(folder: Path) -> str:
     """Read `license:` from a model card's front matter, as hubs write it."""
     card = folder / "README.md"
     if card.exists():
-        for line in card.read_text("utf-8", "replace")[:4000].splitlines():
-            if line.startswith("license:"):
-                return line.partition(":")[2].strip()
+        lines = card.read_text("utf-8", "replace")[:4000].splitlines()
+        told = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        named = told.get("license_name", "") if told.get("license") == "other" else ""
+        if found := named or told.get("license"):
+            return found
     return str(read_json(folder / "config.json").get("license") or "")

@@ -1,5 +1,5 @@
 """The one renderer: messages go in, token ids and labels come out, for counting, training,
-evaluation and talking alike. Knows `tokenizers` and sandboxed Jinja2; neither Django nor torch.
+evaluation and talking alike. Knows `tokenizers` and template.py; neither Django nor torch.
 
 A conversation is cut into pieces at the borders of the assistant's answers and each piece is
 tokenised by itself, in training and in talking: so the two can never drift apart.
@@ -8,19 +8,20 @@ tokenised by itself, in training and in talking: so the two can never drift apar
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 
-import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
+from training import template
 from training.errors import UserError
 
 IGNORED = -100
 """Label of a token that is not trained (torch's cross entropy skips it)."""
+
+MESSAGE_CHARACTERS = 200
+"""What a message costs a template beside its content, in the measure of the content."""
 
 OWN_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -79,7 +80,8 @@ class Renderer:
     """Chat template and tokenizer of one model folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises: UserError `tokenizer_unreadable` or `template_unreadable`."""
+        """Raises: UserError `tokenizer_unreadable`, `template_unreadable`, `template_unsupported`
+        or `template_too_costly`."""
         self.folder = folder
         try:
             self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -92,9 +94,9 @@ class Renderer:
         self.bos_token = self._special("bos_token")
         self.eos_token = self._special("eos_token")
         try:
-            self.template = _environment().from_string(self.template_source)
-        except jinja2.TemplateError as error:
-            raise UserError("template_unreadable", folder=folder.name) from error
+            self.template = template.Template(self.template_source)
+        except Exception as error:
+            raise self._template_error(error, "template_unreadable") from error
 
     @classmethod
     def of(cls, folder: Path) -> "Renderer":
@@ -107,16 +109,19 @@ class Renderer:
         value = self.tokenizer_config.get(name)
         if isinstance(value, dict):
             value = value.get("content")
-        if value:
+        if value and isinstance(value, str):
             return value
         identity = self._configured_ids(name.replace("_token", "_token_id"))
         return (self.tokenizer.id_to_token(identity[0]) if identity else None) or ""
 
     def _configured_ids(self, key: str) -> list[int]:
+        """Return the ids of the model's config that are ids of its tokenizer."""
+        known = range(self.tokenizer.get_vocab_size())
         for source in (read_json(self.folder / "generation_config.json"), self.config):
             value = source.get(key)
             if value is not None:
-                return value if isinstance(value, list) else [value]
+                values = value if isinstance(value, list) else [value]
+                return [id for id in values if isinstance(id, int) and id in known]
         return []
 
     @cached_property
@@ -127,12 +132,14 @@ class Renderer:
     def template_source(self) -> str:
         path = self.folder / "chat_template.jinja"
         if path.exists():
-            return path.read_text("utf-8")
-        template = self.tokenizer_config.get("chat_template")
-        if isinstance(template, list):
-            named = {entry.get("name"): entry.get("template") for entry in template}
-            template = named.get("default")
-        return template or OWN_TEMPLATE
+            return path.read_text("utf-8")  # its size is the gate's
+        found = self.tokenizer_config.get("chat_template")
+        if isinstance(found, list):
+            named = {entry["name"]: entry["template"] for entry in found}
+            found = named.get("default")
+        if found is not None and not isinstance(found, str):
+            raise TypeError("chat_template is no text")
+        return found or OWN_TEMPLATE
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
@@ -150,21 +157,33 @@ class Renderer:
         """In tokens; an adapter's folder has no model config, so its tokenizer's says it."""
         text = self.config.get("text_config") or self.config
         declared = text.get("max_position_embeddings")
-        declared = declared or self.tokenizer_config.get("model_max_length") or 2048
-        return int(declared) if declared < 10**9 else 2048
+        declared = declared or self.tokenizer_config.get("model_max_length")
+        # tokenizers without a limit of their own write 10**30
+        return int(declared) if declared and declared < 10**9 else 2048
 
     def render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        """Raises: UserError `template_refused` with the template's own reason."""
+        """Raises: UserError `template_refused` with the template's own reason,
+        `template_unsupported` or `template_too_costly`."""
+        values = {
+            "messages": [{"role": m.role, "content": m.content} for m in messages],
+            "add_generation_prompt": add_generation_prompt,
+            "bos_token": self.bos_token,
+            "eos_token": self.eos_token,
+            "enable_thinking": False,
+        }
+        characters = sum(len(m.content) + MESSAGE_CHARACTERS for m in messages)
         try:
-            return self.template.render(
-                messages=[{"role": m.role, "content": m.content} for m in messages],
-                add_generation_prompt=add_generation_prompt,
-                bos_token=self.bos_token,
-                eos_token=self.eos_token,
-                enable_thinking=False,
-            )
+            return self.template.render(values, characters)
         except Exception as error:  # a template is code and may raise anything
-            raise UserError("template_refused", reason=str(error)[:200]) from error
+            raise self._template_error(error, "template_refused") from error
+
+    def _template_error(self, error: Exception, otherwise: str) -> UserError:
+        folder, reason = self.folder.name, str(error)[:200]
+        if isinstance(error, template.TooCostly):
+            return UserError("template_too_costly", folder=folder)
+        if isinstance(error, template.Unsupported):
+            return UserError("template_unsupported", folder=folder, reason=reason)
+        return UserError(otherwise, folder=folder, reason=reason)
 
     def _pieces(self, messages: Sequence[Message], generating: bool = False) -> list[Piece]:
         """Cut the rendered conversation before and after each answer.
@@ -234,21 +253,3 @@ class Renderer:
 @lru_cache(maxsize=8)
 def _kept_renderer(folder: Path, changed: tuple[int, ...]) -> Renderer:
     return Renderer(folder)
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = lambda format: datetime.now().strftime(format)
-    return environment
-
-
-def _tojson(value: object, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)

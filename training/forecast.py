@@ -1,4 +1,4 @@
-"""How long a training will take and how much memory it needs, before it starts.
+"""How long a training will take and how much memory and disk it needs, before it starts.
 
 In: the base's card, the method, the tokens. The speed is that of this machine's own finished
 trainings where there are any, else a one-second measurement (lm/measure.py) times the share of it
@@ -6,6 +6,7 @@ that trainings reach. Rough by nature; said as «약».
 """
 
 import json
+import shutil
 import statistics
 import time
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from django.conf import settings
 
 from training import recipe, tasks
 from training.bases import Base
+from training.hub.presets import Preset
 from training.leases import Order
 from training.models import TunedModel
 from training.supervise import supervise
@@ -25,6 +27,27 @@ ROW_TOKENS = 4096
 START_SECONDS = 12
 """Loading the base and the libraries."""
 RECENT = 5
+USUAL_RANK = 16
+"""The LoRA rank to which memory was fitted."""
+CHECKPOINTS = 3
+"""At most on disk: two as trainer/checkpoint.py keeps them, and a third while it is written."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    result_bytes: int
+    """What stays when the training is over."""
+    most_bytes: int
+    """What lies there at most while it runs, checkpoints included."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one number does beside another: new / old; None where the data must tell and can't."""
+
+    time: float | None
+    memory: float | None
+    disk: float
 
 
 @dataclass(frozen=True)
@@ -38,45 +61,117 @@ class Forecast:
 def forecast(base: Base, method: str, resolved: dict, count: dict) -> Forecast | None:
     """Return the forecast for counted data (see datasets/count.py); None until this machine has
     been measured."""
-    tokens = count["tokens"]
-    speed, is_known = tokens_per_second(base, method)
+    speed, is_known = tokens_per_second(base, method, rank_of(resolved))
     if not speed:
         return None
-    trained = tokens * resolved["epochs"] * (1 - resolved["validation_share"])
+    seconds = START_SECONDS + count["tokens"] * passes(resolved) / speed
+    memory = memory_bytes(base, method, row_tokens(resolved, count), rank_of(resolved))
+    return Forecast(round(seconds), memory, is_known)
+
+
+def passes(resolved: dict) -> float:
+    """Return how often the work of training one token is done for each token of the data."""
+    share = resolved["validation_share"]
     # held-back examples go forward only, twice an epoch
-    checked = tokens * resolved["epochs"] * resolved["validation_share"] * 2 / 3
-    seconds = START_SECONDS + (trained + checked) / speed
-    mean = tokens / max(1, count["examples"] - count["lost"])
-    row = max(
-        min(resolved["batch_size"] * mean, ROW_TOKENS),
-        min(count["longest"], resolved["max_length"]),
-    )
-    return Forecast(round(seconds), memory_bytes(base, method, row), is_known)
+    return resolved["epochs"] * (1 - share + share * 2 / 3)
 
 
-def tokens_per_second(base: Base, method: str) -> tuple[float, bool]:
+def row_tokens(resolved: dict, count: dict) -> float:
+    """Return the tokens of the longest row that goes through the model at once."""
+    mean = count["tokens"] / max(1, count["examples"] - count["lost"])
+    packed = min(resolved["batch_size"] * mean, ROW_TOKENS)
+    return max(packed, min(count["longest"], resolved["max_length"]))
+
+
+def tokens_per_second(base: Base, method: str, rank: int = USUAL_RANK) -> tuple[float, bool]:
     """Return the speed to expect and whether finished trainings told it."""
-    rows = TunedModel.objects.filter(base=base.slug, method=method)[:RECENT]
+    work = operations_per_token(base, method, rank)
+    rows = TunedModel.objects.filter(base=base.slug, method=method).select_related("job")
     known = [
-        row.metrics["tokens_per_second"] for row in rows if row.metrics.get("tokens_per_second")
+        row.metrics["tokens_per_second"]
+        * (operations_per_token(base, method, rank_of(row.job.resolved)) / work if work else 1)
+        for row in rows[:RECENT]
+        if row.metrics.get("tokens_per_second")
     ]
     if known:
         return statistics.median(known), True
-    work = operations_per_token(base.parameters, method)
-    return (gigaflops() * 1e9 * SHARE / work if base.parameters else 0), False
+    return (gigaflops() * 1e9 * SHARE / work if work else 0), False
 
 
-def operations_per_token(parameters: int, method: str) -> float:
-    """Forward 2, back through the activations 2, and with full training 2 more a parameter."""
-    return parameters * (4 if method == recipe.LORA else 6)
+def rank_of(resolved: dict) -> int:
+    return resolved.get("lora_rank", USUAL_RANK)
 
 
-def memory_bytes(base: Base, method: str, row_tokens: float) -> int:
+def trained_parameters(base: Base | Preset, method: str, rank: int) -> int:
+    return base.parameters if method == recipe.FULL else base.linear_sides * rank
+
+
+def operations_per_token(base: Base | Preset, method: str, rank: int = USUAL_RANK) -> float:
+    """Forward 2, back through the activations 2, and 2 more for each parameter that is trained;
+    LoRA's own parameters come on top of the base's."""
+    if method == recipe.FULL:
+        return base.parameters * 6
+    return base.parameters * 4 + trained_parameters(base, method, rank) * 6
+
+
+def memory_bytes(
+    base: Base | Preset, method: str, row_tokens: float, rank: int = USUAL_RANK
+) -> int:
     """Libraries, weights (with gradients and optimiser where all are trained) and the activations
     of one row; fitted to 135M parameters: 2.9 GB for rows of 670 tokens."""
     weights = base.parameters * (6 if method == recipe.LORA else 18)
     activations = row_tokens * 1.1e6 * (base.parameters / 135e6) ** 0.6
-    return int(1.3e9 + weights + activations)
+    beside = 0
+    if method == recipe.LORA:  # weight, gradient and the optimiser's two moments, in fp32
+        beside = 16 * base.linear_sides * (rank - USUAL_RANK)
+    return int(1.3e9 + weights + activations + beside)
+
+
+def disk(base: Base, method: str, resolved: dict) -> Disk:
+    """Return the disk space that a run takes: a checkpoint holds what is trained three times over
+    in fp32 (the numbers and the optimiser's two moments)."""
+    trained = trained_parameters(base, method, rank_of(resolved))
+    checkpoint = trained * 12
+    result = base.size_bytes if method == recipe.FULL else trained * 4
+    return Disk(result, max(CHECKPOINTS * checkpoint, (CHECKPOINTS - 1) * checkpoint + result))
+
+
+def free_bytes() -> int:
+    """Return what is left on the disk of the data folder."""
+    return shutil.disk_usage(settings.DATA).free
+
+
+ROW_KNOBS = ("batch_size", "max_length", "lora_rank")
+"""What they do to memory depends on the length of the examples."""
+
+
+def effect(
+    base: Base, method: str, new: dict, old: dict, counts: tuple[dict, ...] | None
+) -> Effect:
+    """Return what the numbers `new` do beside `old`; `counts` are the data's at either's length.
+
+    Without data time is compared by the work for each token, and memory where rows have no say.
+    """
+    disks = disk(base, method, new).most_bytes, disk(base, method, old).most_bytes
+    if counts:
+        then, before = (
+            forecast(base, method, numbers, count)
+            for numbers, count in zip((new, old), counts, strict=True)
+        )
+        if then and before:
+            memory = then.memory_bytes / before.memory_bytes
+            return Effect(then.seconds / before.seconds, memory, _ratio(*disks))
+    works = (
+        passes(numbers) * operations_per_token(base, method, rank_of(numbers))
+        for numbers in (new, old)
+    )
+    is_known = all(new.get(key) == old.get(key) for key in ROW_KNOBS)
+    time_ratio = None if new["max_length"] != old["max_length"] else _ratio(*works)
+    return Effect(time_ratio, 1.0 if is_known else None, _ratio(*disks))
+
+
+def _ratio(new: float, old: float) -> float:
+    return new / old if old else 1.0
 
 
 # --- the quick measurement ----------------------------------------------------------------------

@@ -8,6 +8,7 @@ import json
 import struct
 from pathlib import Path
 
+from training import template
 from training.errors import UserError
 
 ALLOWED_ENDINGS = (".safetensors", ".json", ".txt", ".model", ".jinja", ".md", ".tiktoken")
@@ -18,7 +19,17 @@ FORBIDDEN_KEYS = frozenset(
 JSON_LIMIT_BYTES = 64 * 1024 * 1024
 CONFIG_LIMIT_BYTES = 1024 * 1024
 HEADER_LIMIT_BYTES = 32 * 1024 * 1024
-TEMPLATE_LIMIT_CHARACTERS = 64 * 1024
+COUNTS = frozenset(
+    {"hidden_size", "intermediate_size", "head_dim", "max_position_embeddings", "vocab_size"}
+    | {"num_attention_heads", "num_hidden_layers", "num_key_value_heads"}
+)
+"""Keys of config.json, and of its text_config, that are whole numbers if they are there."""
+MAX_COUNT = 100_000_000
+
+
+def allows(name: str) -> bool:
+    """Say whether a file of this name may lie in a model folder."""
+    return name in ALLOWED_NAMES or name.endswith(ALLOWED_ENDINGS)
 
 
 def check(folder: Path) -> None:
@@ -38,6 +49,20 @@ def check(folder: Path) -> None:
         raise UserError("gate_missing", folder=folder.name, file="*.safetensors")
     if "tokenizer.json" not in names:
         raise UserError("gate_missing", folder=folder.name, file="tokenizer.json")
+    _check_shards(folder, names)
+
+
+def _check_shards(folder: Path, names: set[str]) -> None:
+    """Where the weights lie in several files, each that the index names must be there."""
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return
+    try:
+        shards = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UserError("gate_unreadable", folder=folder.name, file=index.name) from None
+    for missing in sorted(str(shard) for shard in shards - names):
+        raise UserError("gate_missing", folder=folder.name, file=missing)
 
 
 def _check_entry(folder: Path, path: Path) -> None:
@@ -48,13 +73,13 @@ def _check_entry(folder: Path, path: Path) -> None:
         return
     if not path.is_file():
         raise UserError("gate_file", folder=folder.name, file=name)
-    if path.name not in ALLOWED_NAMES and not path.name.endswith(ALLOWED_ENDINGS):
+    if not allows(path.name):
         raise UserError("gate_file", folder=folder.name, file=name)
     if path.suffix == ".json":
         _check_json(folder, path, name)
     elif path.suffix == ".safetensors":
         _check_safetensors(folder, path, name)
-    elif path.suffix == ".jinja" and path.stat().st_size > TEMPLATE_LIMIT_CHARACTERS:
+    elif path.suffix == ".jinja" and path.stat().st_size > template.LIMIT_BYTES:
         raise UserError("gate_too_large", folder=folder.name, file=name)
 
 
@@ -72,6 +97,8 @@ def _check_json(folder: Path, path: Path, name: str) -> None:
         raise UserError("gate_unreadable", folder=folder.name, file=name)
     if key := _forbidden_key(content):
         raise UserError("gate_key", folder=folder.name, file=name, key=key)
+    if path.name == "config.json" and (key := _wrong_count(content)):
+        raise UserError("gate_number", folder=folder.name, file=name, key=key)
 
 
 def _forbidden_key(value: object) -> str | None:
@@ -86,6 +113,21 @@ def _forbidden_key(value: object) -> str | None:
         elif isinstance(item, list):
             waiting.extend(item)
     return None
+
+
+def _wrong_count(config: dict) -> str | None:
+    """Return the first key whose number no model can have."""
+    text = config.get("text_config", {})
+    if not isinstance(text, dict):
+        return "text_config"
+    counts = [(key, part[key]) for part in (config, text) for key in sorted(COUNTS & part.keys())]
+    return next((key for key, value in counts if not _is_count(value)), None)
+
+
+def _is_count(value: object) -> bool:
+    if isinstance(value, list):  # one for each layer
+        return all(type(item) is int and _is_count(item) for item in value)
+    return value is None or (type(value) is int and 1 <= value <= MAX_COUNT)
 
 
 def _check_safetensors(folder: Path, path: Path, name: str) -> None:

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from training import bases, leases, recipe, registry, tasks
+from training import bases, forecast, leases, recipe, registry, tasks
 from training.datasets import versions
 from training.errors import UserError
 from training.leases import Order
@@ -56,14 +56,16 @@ def fingerprint(job: Job) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def resolved(job: Job) -> dict:
-    """Return the numbers that the draft would run with, as far as they are known."""
+def resolved(job: Job, without: str = "") -> dict:
+    """Return the numbers that the draft would run with, as far as they are known; those that it
+    would run with if the knob `without` were left to us."""
     try:
         context_length = bases.find(job.base).context_length
     except UserError:
         context_length = 2048
     examples = job.version.example_count if job.version else settings.MIN_EXAMPLES
-    return recipe.resolve(job.method, job.knobs, examples=examples, context_length=context_length)
+    knobs = {key: value for key, value in job.knobs.items() if key != without}
+    return recipe.resolve(job.method, knobs, examples=examples, context_length=context_length)
 
 
 def token_count(job: Job) -> TokenCount | None:
@@ -71,6 +73,16 @@ def token_count(job: Job) -> TokenCount | None:
     if not job.version or job.version.status != DatasetVersion.Status.READY:
         return None
     return versions.token_count(job.version, job.base, resolved(job)["max_length"])
+
+
+def counts_at(job: Job, *lengths: int) -> tuple[dict, ...] | None:
+    """Return what the draft's data comes to at each limit on length, if all of it is counted."""
+    if not job.version or job.version.status != DatasetVersion.Status.READY:
+        return None
+    found = [versions.token_count(job.version, job.base, length) for length in lengths]
+    if any(count.status != TokenCount.Status.READY for count in found):
+        return None
+    return tuple(count.result for count in found)
 
 
 def usable_examples(job: Job) -> int:
@@ -87,7 +99,7 @@ def blockers(job: Job) -> list[UserError]:
     found = settings_blockers(job)
     if any(error.code != "job_without_name" for error in found):  # data is measured by a base
         return found
-    return found + _data_blockers(job)
+    return found + _data_blockers(job) + disk_blockers(job)
 
 
 def settings_blockers(job: Job) -> list[UserError]:
@@ -98,6 +110,16 @@ def settings_blockers(job: Job) -> list[UserError]:
     except UserError as error:
         found.append(error)
     return found
+
+
+def disk_blockers(job: Job) -> list[UserError]:
+    """Return that a run with the draft's base and settings would fill the disk, if so."""
+    needed = forecast.disk(bases.find(job.base), job.method, resolved(job)).most_bytes
+    free = forecast.free_bytes()
+    if needed <= free:
+        return []
+    megabytes = {"needed_mb": -(-needed // 2**20), "free_mb": free // 2**20}
+    return [UserError("disk_too_small", **megabytes)]
 
 
 def _data_blockers(job: Job) -> list[UserError]:

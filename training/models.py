@@ -122,6 +122,63 @@ class TokenCount(Leased):
         ]
 
 
+class BaseDownload(Leased):
+    """One base model on its way from the hub. Only hub/downloads.py writes `status`."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", _("받기 대기")
+        FETCHING = "fetching", _("받는 중")
+        READY = "ready", _("받음")
+        FAILED = "failed", _("받지 못함")
+        CANCELLED = "cancelled", _("멈춤")
+
+    LIVE = (Status.WAITING, Status.FETCHING)
+
+    id = id_field()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="base_downloads"
+    )
+    repo = models.CharField(max_length=100)
+    """The hub's id, `org/name`."""
+    revision = models.CharField(max_length=100, blank=True)
+    """A branch, tag or commit; empty for the hub's main one."""
+    commit = models.CharField(max_length=64, blank=True)
+    """What the revision stood for when the fetching began; a resumed one stays with it."""
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    size_bytes = models.BigIntegerField(default=0)
+    done_bytes = models.BigIntegerField(default=0)
+    seconds_left = models.PositiveIntegerField(null=True, blank=True)
+    cancel_requested = models.BooleanField(default=False)
+    error = models.JSONField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["repo"],
+                condition=models.Q(status__in=("waiting", "fetching")),
+                name="one_live_download_a_repo",
+            ),
+            models.UniqueConstraint(
+                fields=["status"],
+                condition=models.Q(status="fetching"),
+                name="one_download_at_a_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.repo
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in self.LIVE
+
+    @property
+    def percent(self) -> int:
+        return min(99, int(100 * self.done_bytes / self.size_bytes)) if self.size_bytes else 0
+
+
 class Job(Leased):
     """One fine-tuning job, from its draft to its end. Only jobs.py writes `status`."""
 

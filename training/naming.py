@@ -1,5 +1,5 @@
 """The names by which programs know models: a base by its slug, a tuned model by
-ft:{base}:{organisation}:{name}:{8 letters}.
+ft:{base}:{organisation}:{name}:{8 letters}; and those of the files that people take home.
 
 The letters are those of the row's id, so a name from before a renaming still leads to its model.
 """
@@ -7,12 +7,13 @@ The letters are those of the row's id, so a name from before a renaming still le
 import re
 from typing import Any
 
-from django.utils.text import slugify
+from django.core.exceptions import SuspiciousFileOperation
+from django.utils.text import get_valid_filename, slugify
 
 from training import bases
 from training.bases import Base
 from training.errors import UserError
-from training.models import TunedModel
+from training.models import Job, TunedModel
 
 ORGANISATION = "dadeum"
 TUNED = re.compile(rf"ft:(?P<base>.+):{ORGANISATION}:[^:]*:(?P<letters>[a-z2-9]{{8}})")
@@ -33,9 +34,17 @@ def find(owner: object, name: str) -> Base | TunedModel:
     try:
         return bases.find(name)
     except UserError as error:
-        if error.code == "base_missing":
+        if error.code in ("base_missing", "base_not_downloaded"):
             raise UserError("model_unknown", model=name) from None
         raise
+
+
+def of_file(job: Job) -> str:
+    """Return the job's name as far as every file system takes it, else its id."""
+    try:
+        return get_valid_filename(job.name).lstrip(".") or job.pk
+    except SuspiciousFileOperation:
+        return job.pk
 
 
 def _tuned(owner: Any, name: str) -> TunedModel:

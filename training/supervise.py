@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,19 +77,24 @@ def environment() -> dict[str, str]:
 
 
 def supervise(
-    module: str, arguments: list[str], *, beat: Callable[[list[dict]], Order], log: Path
+    module: str,
+    arguments: list[str],
+    *,
+    beat: Callable[[list[dict]], Order],
+    log: Path,
+    extra: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run `python -m module arguments` until it ends or must be ended.
 
-    `log` receives the child's stderr. While the database is away the events are kept and
-    brought again.
+    `log` receives the child's stderr; `extra` goes into the environment of this child alone. While
+    the database is away the events are kept and brought again.
     """
     line = Lifeline(silence_seconds=settings.LEASE_SECONDS * 0.8)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as technical:
         process = line.spawn(
             [sys.executable, "-m", module, *arguments],
-            environment(),
+            environment() | dict(extra or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=technical,

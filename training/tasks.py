@@ -32,6 +32,8 @@ class Kind:
     """Takes back rows whose lease has run out."""
     unheard: Callable[[], Iterable]
     """Waiting rows for which the bell should ring again."""
+    is_long: bool = False
+    """Whether it may take hours beside the lane's other work, which must be heard meanwhile."""
 
 
 KINDS: dict[str, Kind] = {}
@@ -76,11 +78,12 @@ def light(name: str, identity: str) -> None:
 def _work(lane: str, name: str, identity: str) -> None:
     if stopping.is_set() or name not in KINDS:
         return
-    _busy[lane] += 1
+    weight = 0 if KINDS[name].is_long else 1
+    _busy[lane] += weight
     try:
         KINDS[name].run(identity)
     finally:
-        _busy[lane] -= 1
+        _busy[lane] -= weight
 
 
 # --- the reaper: a thread in every worker -------------------------------------------------------

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from training import bases, wording
 from training.errors import UserError
-from training.models import Job, JobEvent
+from training.models import BaseDownload, Job, JobEvent
 
 register = template.Library()
 
@@ -31,6 +31,7 @@ STATUS_LOOKS = {
     "cancelled": ("ban", ""),
     "waiting": ("clock", "warn"),
     "reading": ("loader-circle", "live"),
+    "fetching": ("loader-circle", "live"),
     "ready": ("circle-check", "good"),
 }
 
@@ -67,11 +68,13 @@ def icon(name: str, classes: str = "", label: str = "") -> SafeString:
 
 @register.simple_tag
 def chip(row: object) -> SafeString:
-    """Draw the status of a job or a dataset version: icon, word and tone."""
+    """Draw the status of a job, a dataset version or a download: icon, word and tone."""
     status, word = str(row.status), row.get_status_display()
     name, tone = STATUS_LOOKS.get(status, ("info", ""))
     if status == Job.Status.RUNNING and getattr(row, "cancel_requested", False):
         tone, word = "warn", _("취소하는 중")
+    elif status == BaseDownload.Status.FETCHING and getattr(row, "cancel_requested", False):
+        tone, word = "warn", _("멈추는 중")
     turning = "turning" if name == "loader-circle" else ""
     return format_html(
         '<span class="chip {}" data-status="{}">{}{}</span>',
@@ -152,7 +155,9 @@ def parameter_count(value: object) -> str:
     if hundred_millions >= 10:
         return f"{number / 1e8:,.0f}억"
     tens = f"{round(rest, -2 if hundred_millions else -1):,}만" if rest >= 100 else f"{rest:,}만"
-    return f"{hundred_millions}억 {tens}" if hundred_millions else tens
+    if hundred_millions:
+        return f"{hundred_millions}억 {tens}" if rest else f"{hundred_millions}억"
+    return tens
 
 
 @register.filter
@@ -253,6 +258,12 @@ def log_line(event: JobEvent) -> str:
     }
     words = sentences.get(event.kind)
     return words.format(step=thousands(event.step)) if words else event.kind
+
+
+@register.filter
+def effect_of(summary: object, key: str) -> str:
+    """Say what a draft's number does beside the recommended one; nothing where none was set."""
+    return getattr(summary, "effects", {}).get(key, "")
 
 
 @register.filter

@@ -56,9 +56,14 @@ def datasets(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def dataset(request: HttpRequest, pk: str) -> HttpResponse:
-    """Examples as conversations, twenty a page, and every problem that was found."""
+    """Examples as conversations, twenty a page, and the problems that were found; for its own
+    polling only how far the reading is, and when that is over the whole page anew."""
     row = get_object_or_404(own(request), pk=pk)
     version = newest(row)
+    if request.htmx and version.is_busy:
+        return render(request, "datasets/_busy.html", {"version": version})
+    if request.htmx:
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     page = Paginator(range(version.example_count), PAGE).get_page(request.GET.get("page"))
     start = (page.number - 1) * PAGE
     is_ready = version.status == DatasetVersion.Status.READY

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from studio.views import lines
+from studio.views import effects, lines
 from training import bases, forecast, jobs, recipe
 from training.bases import Base
 from training.errors import UserError
+from training.forecast import Disk, Forecast
 from training.models import DatasetVersion, Job, TokenCount
 
 
@@ -15,6 +16,22 @@ class Step:
     number: int
     name: str
     label: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method takes with the draft's base; nothing is known without one."""
+
+    method: recipe.Method
+    memory_bytes: int = 0
+    """Before the length of the examples has its say."""
+    disk: Disk | None = None
+
+
+CURED_IN_STEP_2 = {
+    "job_without_name", "base_missing", "examples_too_long", "too_few_after_cutting",
+    "too_few_after_dropping", "too_few_within_the_base",
+}  # fmt: skip
 
 
 class Summary:
@@ -41,6 +58,20 @@ class Summary:
     @cached_property
     def numbers(self) -> dict:
         return jobs.resolved(self.job)
+
+    @cached_property
+    def costs(self) -> list[Cost]:
+        return [self.cost(method) for method in recipe.METHODS.values()]
+
+    def cost(self, method: recipe.Method) -> Cost:
+        if not self.base:
+            return Cost(method)
+        memory = forecast.memory_bytes(self.base, method.key, row_tokens=0)
+        return Cost(method, memory, forecast.disk(self.base, method.key, {}))
+
+    @property
+    def knobs(self) -> list[recipe.Knob]:
+        return recipe.knobs_of(self.job.method)
 
     @cached_property
     def settings(self) -> list[lines.Setting]:
@@ -70,10 +101,31 @@ class Summary:
         return self.count.result if self.count and self.count.status == "ready" else {}
 
     @cached_property
-    def forecast(self) -> forecast.Forecast | None:
+    def forecast(self) -> Forecast | None:
         if not self.tokens or not self.base:
             return None
         return forecast.forecast(self.base, self.job.method, self.numbers, self.tokens)
+
+    @cached_property
+    def disk(self) -> Disk | None:
+        return forecast.disk(self.base, self.job.method, self.numbers) if self.base else None
+
+    @cached_property
+    def disk_blockers(self) -> list[UserError]:
+        return jobs.disk_blockers(self.job) if self.base else []
+
+    @cached_property
+    def effects(self) -> dict[str, str]:
+        """What each number that is set by hand does beside the recommended one, by knob."""
+        if not self.base:
+            return {}
+        return {key: effects.words(self.job, self.base, key) for key in self.job.knobs}
+
+    @cached_property
+    def validation(self) -> int:
+        """How many examples are kept back to check with."""
+        share = self.numbers["validation_share"]
+        return recipe.validation_count(self.version.example_count, share) if self.has_data else 0
 
     @cached_property
     def usable(self) -> int:
@@ -94,12 +146,13 @@ class Summary:
         return jobs.blockers(self.job)
 
     @property
-    def reasons(self) -> list[UserError]:
-        """The blockers as they stand beside the button; why a file can't be read stands above."""
+    def reasons(self) -> list[tuple[UserError, bool]]:
+        """The blockers as they stand beside the button, and whether step 2 cures them; why a file
+        can't be read stands above."""
+        found = self.blockers
         if self.version and self.version.status == DatasetVersion.Status.FAILED:
-            settled = jobs.settings_blockers(self.job)
-            return [*settled, UserError("data_unreadable")]
-        return self.blockers
+            found = [*jobs.settings_blockers(self.job), UserError("data_unreadable")]
+        return [(error, error.code in CURED_IN_STEP_2) for error in found]
 
     @cached_property
     def complete(self) -> set[int]:

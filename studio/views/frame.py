@@ -15,6 +15,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
+from studio import guide
 from training import jobs
 
 THEMES = ("light", "dark")
@@ -63,12 +64,21 @@ class Frame:
 
     @cached_property
     def places(self) -> list[Place]:
-        match = self.request.resolver_match
-        here = (match.url_name or "") if match else ""
         return [
-            Place(name, label, reverse(name), here.startswith(prefixes))
+            Place(name, label, reverse(name), self.route.startswith(prefixes))
             for name, label, prefixes in NAVIGATION
         ]
+
+    @cached_property
+    def route(self) -> str:
+        """The name of the page's route."""
+        match = self.request.resolver_match
+        return (match.url_name or "") if match else ""
+
+    @property
+    def help_url(self) -> str:
+        """The page of the guide that tells about this one."""
+        return guide.address(guide.about(self.route))
 
     @cached_property
     def counts(self) -> dict[str, int]:

@@ -1,14 +1,13 @@
 """What list and detail pages say about a job beyond its row. Reads rows and run folders only."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from studio.models import User
 from studio.templatetags.studio import amount, duration, share
-from training import jobs, recipe, registry
+from training import archive, jobs, recipe, registry
 from training.models import Job, TunedModel
 
 Status = Job.Status
@@ -57,12 +56,8 @@ def settings_of(job: Job, numbers: dict) -> list[Setting]:
 
 
 def files_of(tuned: TunedModel) -> list[File]:
-    folder: Path = registry.folder(tuned)
-    if not folder.is_dir():
-        return []
-    return [
-        File(path.name, path.stat().st_size) for path in sorted(folder.iterdir()) if path.is_file()
-    ]
+    found = archive.files(registry.folder(tuned))
+    return [File(path.name, path.stat().st_size) for path in found]
 
 
 def happening(job: Job) -> str:

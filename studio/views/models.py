@@ -1,16 +1,23 @@
 """Doors of 모델 관리: the list of started jobs, one job's page, and what can be done with it."""
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import TypeVar
+
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from studio.forms import NameForm
 from studio.views import lines
-from training import jobs, samples
-from training.models import Job
+from training import archive, jobs, naming, recipe_file, registry, samples
+from training.errors import UserError
+from training.models import Job, TunedModel
 
 PAGE = 20
 LOG_LINES = 200
@@ -128,6 +135,40 @@ def delete(request: HttpRequest, pk: str) -> HttpResponse:
     jobs.delete(job)
     messages.success(request, _("{name} 모델을 삭제했습니다.").format(name=name))
     return redirect("models")
+
+
+@require_GET
+def recipe(request: HttpRequest, pk: str) -> HttpResponse:
+    """설정 내려받기: what 설정 파일로 takes."""
+    job = own(request, pk)
+    name = _("{name}-설정").format(name=naming.of_file(job)) + ".json"
+    return attached(HttpResponse(recipe_file.write(job), content_type="application/json"), name)
+
+
+@require_GET
+def download(request: HttpRequest, pk: str) -> HttpResponseBase:
+    """내려받기: the model's files as a ZIP that is made while it is sent."""
+    tuned = get_object_or_404(TunedModel, job=own(request, pk))
+    folder, name = registry.folder(tuned), naming.of_file(tuned.job)
+    if not archive.files(folder):
+        raise UserError("model_files_missing")
+    pieces = in_threads(archive.stream(folder, name))
+    return attached(StreamingHttpResponse(pieces, content_type="application/zip"), f"{name}.zip")
+
+
+Response = TypeVar("Response", bound=HttpResponseBase)
+
+
+def attached(response: Response, name: str) -> Response:
+    """Have a browser save a response under a name."""
+    response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
+    return response
+
+
+async def in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Read an iterator that waits for the disk without holding up the others' requests."""
+    while piece := await asyncio.to_thread(next, pieces, b""):
+        yield piece
 
 
 @require_POST

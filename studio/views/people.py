@@ -11,13 +11,15 @@ from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from studio import accounts
+from studio import accounts, throttle
 from studio.forms import NewPersonForm, PersonForm
 from studio.models import User
 from studio.views.frame import safe_next
+from training.errors import UserError
 
 View = Callable[..., HttpResponse]
 require_form = require_http_methods(["GET", "HEAD", "POST"])
@@ -60,14 +62,34 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
 def sign_in(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
         return redirect("home")
+    if request.method == "POST":
+        try:
+            throttle.admit(*_who(request))
+        except UserError as paused:
+            return _sign_in_page(request, AuthenticationForm(request), 429, paused)
     form = AuthenticationForm(request, request.POST or None)
     with hashing:  # each look at a password takes 100 MB
         is_right = request.method == "POST" and form.is_valid()
     if is_right:
+        throttle.forgive(*_who(request))
         login(request, form.get_user())
         return redirect(safe_next(request))
-    context = {"form": form, "next": request.POST.get("next") or request.GET.get("next", "")}
-    return render(request, "login.html", context, status=422 if form.errors else 200)
+    return _sign_in_page(request, form, 422 if form.errors else 200)
+
+
+def _who(request: HttpRequest) -> tuple[str, str]:
+    return request.POST.get("username", ""), request.META.get("REMOTE_ADDR", "")
+
+
+def _sign_in_page(
+    request: HttpRequest, form: AuthenticationForm, status: int, paused: UserError | None = None
+) -> HttpResponse:
+    goal = request.POST.get("next") or request.GET.get("next", "")
+    context = {"form": form, "next": goal, "paused": paused}
+    response = render(request, "login.html", context, status=status)
+    if paused:
+        response["Retry-After"] = str(paused.params["minutes"] * 60)
+    return response
 
 
 @login_not_required
@@ -80,8 +102,13 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @require_form
 def password(request: HttpRequest) -> HttpResponse:
+    if request.method == "POST":
+        throttle.admit(request.user.username, _who(request)[1])
     form = PasswordChangeForm(request.user, request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    with hashing:
+        is_right = request.method == "POST" and form.is_valid()
+    if is_right:
+        throttle.forgive(request.user.username, _who(request)[1])
         update_session_auth_hash(request, form.save())
         messages.success(request, _("비밀번호를 바꾸었습니다."))
         return redirect("home")
@@ -115,3 +142,15 @@ def active(request: HttpRequest, pk: int) -> HttpResponse:
     else:
         messages.success(request, _("{name} 계정을 멈추었습니다.").format(name=person))
     return redirect("people")
+
+
+@never_cache
+@require_form
+@administrators_only
+def new_password(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask, then give an account a password that is shown this once."""
+    person = get_object_or_404(User, pk=pk)
+    if request.method != "POST":
+        return render(request, "people/reset.html", {"person": person})
+    secret = accounts.reset_password(person, by=request.user)
+    return render(request, "people/new_password.html", {"person": person, "secret": secret})

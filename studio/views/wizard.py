@@ -16,13 +16,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from studio.forms import LibraryForm, MethodForm, ModelForm, UploadForm, UrlForm
+from studio.forms import LibraryForm, MethodForm, ModelForm, RecipeForm, UploadForm, UrlForm
 from studio.forms import library as own_library
 from studio.middleware import wants_json
-from studio.views import lines
+from studio.views import cards, lines
 from studio.views.datasets import numbered
 from studio.views.drafts import Step, Summary
-from training import bases, jobs, recipe, samples
+from training import bases, jobs, recipe, recipe_file, samples, wording
 from training.datasets import versions
 from training.errors import UserError
 from training.models import DatasetVersion, Job
@@ -33,6 +33,9 @@ STEPS = (
     Step(2, "wizard-model", gettext_lazy("모델 설정")),
     Step(3, "wizard-data", gettext_lazy("학습 데이터 설정")),
 )
+EFFECTS, START = "effects", "start"
+BESIDE = {2: EFFECTS, 3: START}
+"""What changes with the summary, by step: the words at each knob, the start button."""
 SHOWN_EXAMPLES, SHOWN_PROBLEMS = 3, 10
 BY_HAND = "drafts_by_hand"
 """Session key: the drafts whose knobs are set by hand."""
@@ -58,8 +61,14 @@ def draft_view(view: Callable) -> Callable:
 
 def show(request: HttpRequest, job: Job, number: int, status: int = 200, **extra) -> HttpResponse:
     """Render one step with its stepper and summary."""
-    context = {"job": job, "summary": Summary(job), "steps": STEPS, "step": STEPS[number - 1]}
-    return render(request, f"wizard/step{number}.html", context | extra, status=status)
+    context = beside(job, BESIDE.get(number, ""), steps=STEPS, step=STEPS[number - 1], **extra)
+    return render(request, f"wizard/step{number}.html", context, status=status)
+
+
+def beside(job: Job, companion: str, **more: object) -> dict:
+    """Return what «이대로 시작하면» shows, and what comes along with its updates: START, EFFECTS
+    or nothing; `is_update` where it is sent by itself."""
+    return {"job": job, "summary": Summary(job), "companion": companion} | more
 
 
 @require_GET
@@ -71,7 +80,12 @@ def train(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def new(request: HttpRequest) -> HttpResponse:
-    return redirect("wizard-method", jobs.create_draft(request.user).pk)
+    """Open a new draft, with data from the library where a page of it sends one."""
+    form = LibraryForm(request.user, request.POST)
+    draft = jobs.create_draft(request.user)
+    if form.is_valid():
+        jobs.edit(draft, version=form.cleaned_data["version"])
+    return redirect("wizard-method", draft.pk)
 
 
 @require_POST
@@ -85,11 +99,10 @@ def sample(request: HttpRequest) -> HttpResponse:
 def method(request: HttpRequest, job: Job) -> HttpResponse:
     """Step 1: 학습 방법 선택."""
     form = MethodForm(request.POST or None, initial={"method": job.method})
-    extra = {"form": form, "methods": recipe.METHODS}
     if request.method != "POST":
-        return show(request, job, 1, **extra)
+        return show(request, job, 1, form=form)
     if not form.is_valid():
-        return show(request, job, 1, 422, **extra)
+        return show(request, job, 1, 422, form=form)
     jobs.edit(job, method=form.cleaned_data["method"])
     return saved(request, job, "wizard-model")
 
@@ -98,10 +111,9 @@ def method(request: HttpRequest, job: Job) -> HttpResponse:
 @draft_view
 def model(request: HttpRequest, job: Job) -> HttpResponse:
     """Step 2: 모델 설정."""
-    extra = {"bases": bases.catalogue(), "models_folder": settings.MODELS}
     if request.method != "POST":
         form = ModelForm(job, is_manual=job.pk in request.session.get(BY_HAND, ()))
-        return show(request, job, 2, form=form, **extra)
+        return show_model(request, job, form)
     form = ModelForm(job, request.POST, is_draft=bool(request.htmx))
     remember_mode(request, job, form)
     if form.is_valid():
@@ -109,9 +121,44 @@ def model(request: HttpRequest, job: Job) -> HttpResponse:
         return saved(request, job, "wizard-data")
     jobs.edit(job, **form.draft())
     if request.htmx:
-        context = {"job": job, "summary": Summary(job), "form": form}
+        context = beside(job, EFFECTS, is_update=True, form=form)
         return render(request, "wizard/_summary.html", context, status=422)
-    return show(request, job, 2, 422, form=form, **extra)
+    return show_model(request, job, form, 422)
+
+
+def show_model(
+    request: HttpRequest, job: Job, form: ModelForm, status: int = 200, **extra: object
+) -> HttpResponse:
+    context = {"form": form, "cards": cards.of_bases(job.method)}
+    return show(request, job, 2, status, **context | extra)
+
+
+@require_POST
+@draft_view
+def recipe_upload(request: HttpRequest, job: Job) -> HttpResponse:
+    """설정 파일로: fill the draft from a saved recipe. What stands in the form is kept first."""
+    form, chosen = ModelForm(job, request.POST, is_draft=True), RecipeForm(job, None, request.FILES)
+    form.is_valid()
+    jobs.edit(job, **form.draft())
+    if not chosen.is_valid():
+        return show_model(request, job, form, 422, recipe_form=chosen)
+    fill(request, job, chosen.cleaned_data["recipe"])
+    return redirect("wizard-model", job.pk)
+
+
+def fill(request: HttpRequest, job: Job, found: recipe_file.Recipe) -> None:
+    """Take a recipe over; a base that is not here leaves the chosen one, and that is said."""
+    jobs.edit(job, knobs=found.knobs, overflow=found.overflow)
+    if missing := found.missing_base:
+        words = wording.say(missing.code, missing.params)
+        left = _(
+            "파일에 적힌 {base} 모델을 쓸 수 없어 지금 고른 모델을 그대로 두고, 나머지 설정은 모두 채웠습니다."
+        )
+        messages.warning(request, f"{left.format(base=found.base)} {words.cure}")
+        return
+    if found.base:
+        jobs.edit(job, base=bases.find(found.base).slug)
+    messages.success(request, _("설정 파일의 값을 채웠습니다. 아래에서 확인하고 고칠 수 있습니다."))
 
 
 def remember_mode(request: HttpRequest, job: Job, form: ModelForm) -> None:
@@ -126,7 +173,9 @@ def remember_mode(request: HttpRequest, job: Job, form: ModelForm) -> None:
 def saved(request: HttpRequest, job: Job, onward: str) -> HttpResponse:
     """Answer a saved step: the summary for autosave, the next step for 계속."""
     if request.htmx:
-        return render(request, "wizard/_summary.html", {"job": job, "summary": Summary(job)})
+        companion = EFFECTS if onward == "wizard-data" else ""
+        context = beside(job, companion, is_update=True)
+        return render(request, "wizard/_summary.html", context)
     return redirect(onward, job.pk)
 
 
@@ -208,16 +257,18 @@ def reading(request: HttpRequest, job: Job) -> HttpResponse:
     """The data's state while it is read; with its end come summary and start button too."""
     if job.version and job.version.status == DatasetVersion.Status.FAILED:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
-    context = {"job": job, "summary": Summary(job), "minimum": settings.MIN_EXAMPLES}
-    context |= state_of(job.version) | {"is_update": not (job.version and job.version.is_busy)}
+    is_read = not (job.version and job.version.is_busy)
+    context = beside(job, START, is_update=is_read, minimum=settings.MIN_EXAMPLES)
+    context |= state_of(job.version)
     return render(request, "wizard/_reading.html", context)
 
 
 @require_GET
 @draft_view
 def summary(request: HttpRequest, job: Job) -> HttpResponse:
-    """The summary while tokens are counted, and with it the start button where there is one."""
-    context = {"job": job, "summary": Summary(job), "is_update": "start" in request.GET}
+    """The summary while tokens are counted, and with it what else they tell on the page."""
+    companion = next((one for one in BESIDE.values() if one in request.GET), "")
+    context = beside(job, companion, is_update=True)
     return render(request, "wizard/_summary.html", context)
 
 

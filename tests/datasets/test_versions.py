@@ -7,6 +7,7 @@ import pytest
 
 from training import tasks
 from training.datasets import versions
+from training.leases import Order
 from training.models import Dataset, DatasetVersion, TokenCount
 
 pytestmark = pytest.mark.django_db
@@ -72,7 +73,7 @@ def test_deleting_takes_the_files_along_and_a_beat_is_fenced(version, data):
     row = versions.READ.claim(version.pk)
     versions.delete(version.dataset)
     assert not versions.folder(version).exists() and not Dataset.objects.exists()
-    assert versions.READ.beat(row, []) is versions.Order.FENCED
+    assert versions.READ.beat(row, []) is Order.FENCED
 
 
 def test_what_a_killed_process_left_behind_is_swept_but_not_what_is_fresh_or_known(version, data):

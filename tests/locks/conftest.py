@@ -44,6 +44,9 @@ class Belongings:
     conversation: object
     key: object
     secret: str
+    download: object = None
+    bringing: str = ""
+    """Id of a base model's import that is under way."""
 
 
 def add_version(owner, name: str, count: int = 25, turns: tuple[str, str] | None = None, row=""):
@@ -84,6 +87,7 @@ def add_tuned(job):
 def add_everything(person, name: str) -> Belongings:
     from playground.models import Conversation
     from studio import keys
+    from training.hub import imports
     from training.models import DatasetVersion
 
     version = add_version(person, f"{name}.jsonl")
@@ -101,7 +105,8 @@ def add_everything(person, name: str) -> Belongings:
         person=person, version=version, finished=finished, tuned=tuned, secret=secret, key=key,
         draft=add_job(person, version, "draft", f"{name} 초안"),
         queued=add_job(person, version, "queued", f"{name} 기다리는 학습"),
-        conversation=conversation, dataset=unused.dataset,
+        conversation=conversation, dataset=unused.dataset, bringing=imports.begin("brought"),
+        download=person.base_downloads.create(repo="mansae/failed", status="failed"),
     )  # fmt: skip
 
 

@@ -13,7 +13,8 @@ TERMS = frozenset(
     safetensors transformers config.json tokenizer.json chat_template.jinja jsonl overflow id
     prompt completion messages system user assistant role content C_ID top-p
     Authorization Bearer GET POST DELETE Enter Shift
-    DADEUM_FETCH_ALLOW DADEUM_UPLOAD_LIMIT_MB
+    DADEUM_FETCH_ALLOW DADEUM_UPLOAD_LIMIT_MB DADEUM_HUB DADEUM_MODEL_LIMIT_GB
+    RAM HF_TOKEN HTTPS_PROXY logs/hub.log
     """.split()  # noqa: SIM905 - read as prose
 )
 """English words that Korean texts use as they are: names of formats, methods, fields and keys."""

@@ -32,6 +32,11 @@ def _file(mine) -> dict:
     return {"file": SimpleUploadedFile("a.jsonl", b'{"prompt": "a", "completion": "b"}\n')}
 
 
+def _recipe(mine) -> dict:
+    said = b'{"dadeum_recipe": 1, "method": "lora", "settings": {"epochs": 2}}'
+    return {"name": "b", "recipe": SimpleUploadedFile("a.json", said)}
+
+
 def _model(mine) -> dict:
     return {"model": f"tuned:{mine.tuned.pk}"}
 
@@ -44,6 +49,10 @@ def _url(mine) -> dict:
     return {"url": "https://example.org/a.jsonl"}
 
 
+def _repo(mine) -> dict:
+    return {"repo": "mansae/tiny-ko"}
+
+
 def _order(mine) -> dict:
     return {"base_model": "tiny", "suffix": "a", "training_file": "https://example.org/a.jsonl"}
 
@@ -51,6 +60,7 @@ def _order(mine) -> dict:
 DRAFT = ("draft",)
 JOB = ("finished", "queued")
 TALK = ("conversation",)
+COMING, BRINGING = ("download",), ("bringing",)
 AWAY = {"POST": 503}
 """No engine runs here, and that is said in its own words."""
 
@@ -61,12 +71,15 @@ ROUTES: dict[str, Route] = {
     "theme/": Route(OPEN),
     "language/": Route(OPEN),
     "queue/": Route(EVERYBODY),
+    "help/": Route(EVERYBODY),
+    "help/<slug:key>/": Route(EVERYBODY, ("help_page",)),
     "setup/<str:token>/": Route(OPEN, ("wrong_token",), answers={"GET": 404, "POST": 404}),
     "login/": Route(OPEN, form=_wrong, answers={"POST": 422}),
     "logout/": Route(OPEN),
     "password/": Route(EVERYBODY, form=_wrong, answers={"POST": 422}),
     "people/": Route(ADMINISTRATOR, form=_wrong, answers={"POST": 422}),
     "people/<int:pk>/active/": Route(ADMINISTRATOR, ("person",), lambda mine: {"active": "0"}),
+    "people/<int:pk>/password/": Route(ADMINISTRATOR, ("person",), answers={"POST": 200}),
     "keys/": Route(EVERYBODY, form=lambda mine: {"name": "b"}, answers={"POST": 200}),
     "keys/<int:pk>/revoke/": Route(OWNER, ("key",)),
     # wizard
@@ -75,6 +88,7 @@ ROUTES: dict[str, Route] = {
     "train/sample/": Route(EVERYBODY, answers={"POST": 422}),  # no built-in model here
     "train/<str:pk>/method/": Route(OWNER, DRAFT, lambda mine: {"method": "full"}),
     "train/<str:pk>/model/": Route(OWNER, DRAFT, lambda mine: {"name": "b", "base": "tiny"}),
+    "train/<str:pk>/recipe/": Route(OWNER, DRAFT, _recipe),
     "train/<str:pk>/data/": Route(OWNER, DRAFT),
     "train/<str:pk>/upload/": Route(OWNER, DRAFT, _file),
     "train/<str:pk>/url/": Route(OWNER, DRAFT, _url),
@@ -94,6 +108,23 @@ ROUTES: dict[str, Route] = {
     "models/<str:pk>/rename/": Route(OWNER, JOB, lambda mine: {"name": "b"}),
     "models/<str:pk>/delete/": Route(OWNER, JOB),
     "models/<str:pk>/retry/": Route(OWNER, JOB),
+    # base models
+    "bases/": Route(EVERYBODY),
+    "bases/fetch/": Route(ADMINISTRATOR, form=_repo),
+    "bases/downloads/<str:pk>/cancel/": Route(ADMINISTRATOR, COMING),
+    "bases/downloads/<str:pk>/retry/": Route(ADMINISTRATOR, COMING),
+    "bases/downloads/<str:pk>/discard/": Route(ADMINISTRATOR, COMING),
+    "bases/import/": Route(ADMINISTRATOR, answers={"POST": 422}),  # no file comes along
+    "bases/import/<str:pk>/piece/": Route(ADMINISTRATOR, BRINGING, answers={"POST": 422}),
+    "bases/import/<str:pk>/finish/": Route(ADMINISTRATOR, BRINGING, answers={"POST": 422}),
+    "bases/import/<str:pk>/abandon/": Route(ADMINISTRATOR, BRINGING, answers={"POST": 200}),
+    "bases/folders/<str:slug>/delete/": Route(
+        ADMINISTRATOR,
+        ("base_slug",),
+        answers={"POST": 422},  # jobs need it
+    ),
+    "models/<str:pk>/recipe/": Route(OWNER, JOB),
+    "models/<str:pk>/download/": Route(OWNER, JOB, answers={"GET": 422}),  # no files here
     # data
     "data/": Route(EVERYBODY),
     "data/<str:pk>/": Route(OWNER, ("dataset",)),
@@ -148,6 +179,12 @@ def thing(mine, name: str) -> str:
 
     if name == "wrong_token":
         return "not-the-token"
+    if name == "bringing":
+        return mine.bringing
+    if name == "base_slug":
+        return mine.queued.base
+    if name == "help_page":
+        return "start"
     if name == "public_model":
         return naming.of(mine.tuned)
     if name.startswith("public_"):

@@ -97,7 +97,7 @@ def test_pages_of_a_newcomer(db, build, visitor, language):
     client = visitor(person_of("first-admin"))
     for address in (
         "/", "/train/", "/models/", "/data/", "/keys/", "/people/", "/password/", "/playground/",
-        "/nowhere/", "/queue/",
+        "/nowhere/", "/queue/", "/bases/",
     ):  # fmt: skip
         check(client.get(address), language)
 
@@ -172,6 +172,28 @@ def test_the_built_in_base_and_the_sample(owner, build, visitor, language, monke
         check(client.get(address), language)
     draft = build.job(owner, None, "draft", "7")
     check(client.get(f"/train/{draft.pk}/model/"), language)
+
+
+def test_a_download_in_each_of_its_states(owner, visitor, language):
+    client = visitor(owner)
+    for fields in (
+        {"status": "waiting"}, {"status": "fetching"}, {"status": "cancelled", "done_bytes": 9},
+        {"status": "fetching", "size_bytes": 9, "seconds_left": 9}, {"status": "failed"},
+        {"status": "fetching", "size_bytes": 9, "cancel_requested": True},
+        {"status": "failed", "error": {"code": "hub_gated", "params": {"repo": "7"}}},
+    ):  # fmt: skip
+        row = owner.base_downloads.create(repo="7", **fields)
+        check(client.get("/bases/"), language)
+        check(client.get(f"/bases/downloads/{row.pk}/discard/"), language)
+        check(client.post(f"/bases/downloads/{row.pk}/cancel/", follow=True), language)
+        row.delete()
+    check(client.post("/bases/fetch/", {"repo": ""}), language)
+    check(client.post("/bases/fetch/", {"repo": "7"}), language)
+    check(client.post("/bases/import/", {"name": "7 7"}), language)
+
+
+def test_what_is_said_of_a_base_that_goes(owner, visitor, language):
+    check(visitor(owner).get("/bases/folders/tiny/delete/"), language)
 
 
 def test_data_in_each_of_its_states(owner, build, visitor, language):

@@ -139,7 +139,8 @@ def attacked(db, build, attack) -> dict[str, list[str]]:
         *(f"{step}/{part}/" for step in steps for part in ("method", "model", "data", "discard")),
         *(f"{step}/{part}/" for step in steps for part in ("reading", "summary")),
     ]  # fmt: skip
-    return {person.username: pages, "first-admin": ["/people/"]}
+    person.base_downloads.create(repo=cut(attack, 100), status="failed", error=error)
+    return {person.username: [*pages, "/bases/"], "first-admin": ["/people/", "/bases/"]}
 
 
 def check(answer) -> Page:

@@ -28,10 +28,10 @@ from studio.models import User
 from training.chat import Example, Message
 from training.datasets import segments, versions
 from training.datasets.shapes import Mistake, problem
-from training.models import Dataset, DatasetVersion, Job, JobEvent, TunedModel
+from training.models import BaseDownload, Dataset, DatasetVersion, Job, JobEvent, TunedModel
 
 owner, now = User.objects.get(username="mina"), timezone.now()
-User.objects.create_user("jiho", password="Sea-salt-42!", name="지호", is_active=False)
+jiho = User.objects.create_user("jiho", password="Sea-salt-42!", name="지호", is_active=False)
 
 def version(name, **fields):
     row = DatasetVersion.objects.create(
@@ -71,15 +71,21 @@ talk.messages.create(role="assistant", content="맑습니다. " * 60 + "a" * 300
 key, _secret = keys.create(owner, "집계 프로그램")
 old, _secret = keys.create(owner, "예전 프로그램")
 keys.revoke(old)
+size = {"size_bytes": 3 << 30, "done_bytes": 1 << 30}
+BaseDownload.objects.create(owner=owner, repo="mansae/coming", status="fetching", token="held",
+    lease_expires_at=now + timedelta(hours=9), seconds_left=200, **size)
+failed_download = BaseDownload.objects.create(owner=owner, repo="mansae/a-model-with-a-very-long-name-that-does-not-fit",
+    status="failed", error={"code": "hub_gated", "params": {"repo": "mansae/a-model"}}, **size)
 print(json.dumps({
     "draft": job("draft", "작성 중인 모델").pk, "empty": Job.objects.create(owner=owner, base="tiny").pk,
     "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
     "done": done.pk, "running": running.pk, "failed": failed.pk, "data": data.dataset.pk,
-    "bad": bad.dataset.pk, "talk": talk.pk, "key": key.pk}))
+    "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "key": key.pk,
+    "jiho": jiho.pk}))
 """
 EMPTY_PAGES = {
     "home": "/", "train": "/train/", "models": "/models/", "data": "/data/", "keys": "/keys/",
-    "people": "/people/", "password": "/password/", "playground": "/playground/", "404": "/nowhere/",
+    "people": "/people/", "password": "/password/", "playground": "/playground/", "404": "/nowhere/", "bases": "/bases/",
 }  # fmt: skip
 PAGES = {
     "home": "/", "train": "/train/", "step 1": "/train/{draft}/method/",
@@ -91,8 +97,10 @@ PAGES = {
     "delete": "/models/{done}/delete/", "cancel": "/models/{running}/cancel/",
     "data": "/data/", "dataset": "/data/{data}/", "dataset failed": "/data/{bad}/",
     "dataset delete": "/data/{bad}/delete/", "dataset in use": "/data/{data}/delete/",
+    "bases": "/bases/", "base delete": "/bases/folders/tiny/delete/",
+    "download discard": "/bases/downloads/{download}/discard/",
     "keys": "/keys/", "revoke": "/keys/{key}/revoke/", "people": "/people/",
-    "playground": "/playground/{talk}/", "playground new": "/playground/?new=1",
+    "reset": "/people/{jiho}/password/", "playground": "/playground/{talk}/", "playground new": "/playground/?new=1",
     "error": "/models/{running}/delete/", "404": "/models/{talk}/",
 }  # fmt: skip
 AXE = Axe()

@@ -2,7 +2,11 @@
 
 import pytest
 
-from training.models import Dataset
+from training.datasets import segments, versions
+from training.datasets.shapes import Mistake, problem
+from training.models import Dataset, DatasetVersion, Job
+
+HTMX = {"HX-Request": "true"}
 
 
 def test_an_empty_list_says_what_to_do(signed_in):
@@ -50,6 +54,42 @@ def test_a_file_that_could_not_be_read_says_why(signed_in, user, make):
     version.status, version.error = "failed", {"code": "file_is_page", "params": {}}
     version.save()
     assert "웹 페이지" in signed_in.get(f"/data/{version.dataset_id}/").text
+
+
+def test_the_page_follows_the_reading_and_loads_anew_at_its_end(signed_in, user, make):
+    version = make.version(user)
+    url = f"/data/{version.dataset_id}/"
+    DatasetVersion.objects.update(status="reading", done_bytes=617)
+    page = signed_in.get(url).text
+    assert "every 1s" in page and "617 B / 1 KB" in page
+    polled = signed_in.get(url, headers=HTMX)
+    assert "617 B / 1 KB" in polled.text and "<h1" not in polled.text
+    DatasetVersion.objects.update(status="ready")
+    assert signed_in.get(url, headers=HTMX).headers["HX-Refresh"] == "true"
+    assert "every 1s" not in signed_in.get(url).text
+
+
+def test_a_dataset_leads_to_a_draft_that_has_it(signed_in, user, make, base):
+    version = make.version(user)
+    assert (
+        f'name="version" value="{version.pk}"' in signed_in.get(f"/data/{version.dataset_id}/").text
+    )
+    signed_in.post("/train/new/", {"version": version.pk})
+    assert Job.objects.get().version == version
+
+
+def test_a_draft_takes_nobody_elses_data(signed_in, stranger, make, base):
+    signed_in.post("/train/new/", {"version": make.version(stranger).pk})
+    assert Job.objects.get().version is None
+
+
+def test_only_the_first_problems_stand_in_the_way_of_the_examples(signed_in, user, make):
+    version = make.version(user)
+    with segments.Writer(versions.folder(version)) as writer:
+        for number in range(5):
+            writer.add_problem(problem(number + 1, Mistake("answer_empty"), "{}"))
+    page = signed_in.get(f"/data/{version.dataset_id}/").text
+    assert page.index("3번째 줄") < page.index("더 보기") < page.index("4번째 줄")
 
 
 def test_deleting_asks_first(signed_in, user, make):

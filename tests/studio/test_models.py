@@ -1,8 +1,14 @@
 """모델 관리: list, one job's page, its chart and log, and what can be done with it."""
 
+import zipfile
+from io import BytesIO
+from urllib.parse import quote
+
 import pytest
+from asgiref.sync import async_to_sync
 from django.utils import timezone
 
+from training import registry
 from training.models import Job, JobEvent
 
 HTMX = {"HX-Request": "true"}
@@ -207,7 +213,47 @@ def test_a_finished_job_offers_load_and_playground(signed_in, user, version, mak
     assert "로드하면" not in page
 
 
-PARTS = ["", "now/", "points/", "table/", "log/", "cancel/", "rename/", "delete/"]
+def test_a_models_files_come_as_one_zip(signed_in, user, version, make):
+    tuned = make.tuned(make.job(user, version, status="succeeded", name="민원 분류"))
+    folder = registry.folder(tuned)
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    (folder / "README.md").write_text("# 모델")
+    url = f"/models/{tuned.job_id}/download/"
+    assert url in signed_in.get(f"/models/{tuned.job_id}/").text
+    answer = signed_in.get(url)
+    assert answer.streaming and answer.is_async  # else uvicorn's side would hold all of it
+    assert quote("민원_분류.zip") in answer.headers["Content-Disposition"]
+    packed = zipfile.ZipFile(BytesIO(async_to_sync(whole)(answer)))
+    assert packed.read("민원_분류/adapter_model.safetensors") == b"weights"
+    assert packed.namelist() == ["민원_분류/README.md", "민원_분류/adapter_model.safetensors"]
+
+
+async def whole(answer) -> bytes:
+    return b"".join([piece async for piece in answer.streaming_content])
+
+
+def test_a_model_whose_files_are_gone_says_so(signed_in, user, version, make):
+    tuned = make.tuned(make.job(user, version, status="succeeded"))
+    url = f"/models/{tuned.job_id}/download/"
+    assert url not in signed_in.get(f"/models/{tuned.job_id}/").text
+    answer = signed_in.get(url)
+    assert answer.status_code == 422 and "파일이 디스크에 없습니다." in answer.text
+
+
+def test_a_job_without_a_model_has_nothing_to_take_home(signed_in, running):
+    assert signed_in.get(f"/models/{running.pk}/download/").status_code == 404
+
+
+def test_a_failures_log_is_open(signed_in, user, version, make, running):
+    job = make.job(user, version, status="failed", error={"code": "worker_lost", "params": {}})
+    assert '<details class="fold" open' in signed_in.get(f"/models/{job.pk}/").text
+    assert '<details class="fold" open' not in signed_in.get(f"/models/{running.pk}/").text
+
+
+PARTS = [
+    "", "now/", "points/", "table/", "log/", "cancel/", "rename/", "delete/", "recipe/", "download/"
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("part", PARTS)

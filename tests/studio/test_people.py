@@ -1,6 +1,7 @@
 """Signing in and out, and the administrators' list of accounts."""
 
 import pytest
+from django.test import Client
 
 from studio.models import User
 
@@ -77,3 +78,61 @@ def test_nobody_stops_their_own_account(admin_client):
     assert answer.status_code == 422
     own.refresh_from_db()
     assert own.is_active
+
+
+class TestNewPassword:
+    def secret(self, answer) -> str:
+        return answer.text.partition('id="secret" value="')[2].partition('"')[0]
+
+    def test_an_administrator_gives_a_password_that_is_shown_once(self, admin_client, user):
+        page = f"/people/{user.pk}/password/"
+        assert "새로 만들까요" in admin_client.get(page).text
+        answer = admin_client.post(page)
+        secret = self.secret(answer)
+        assert len(secret) == 19 and answer.headers["Cache-Control"].count("no-store")
+        user.refresh_from_db()
+        assert user.check_password(secret) and not user.check_password(PASSWORD)
+        assert secret not in admin_client.get(page).text
+        assert self.secret(admin_client.post(page)) != secret
+
+    def test_it_ends_the_sessions_of_that_account(self, admin_client, user):
+        theirs = Client()
+        theirs.force_login(user)
+        admin_client.post(f"/people/{user.pk}/password/")
+        assert theirs.get("/").status_code == 302
+
+    def test_it_lets_the_account_try_again(self, admin_client, user, settings):
+        theirs = Client()
+        for _number in range(6):
+            answer = theirs.post("/login/", {"username": "mina", "password": "wrong"})
+        assert answer.status_code == 429
+        secret = self.secret(admin_client.post(f"/people/{user.pk}/password/"))
+        form = {"username": "mina", "password": secret}
+        assert theirs.post("/login/", form).status_code == 302
+
+    def test_nobody_resets_their_own(self, admin_client):
+        own = User.objects.get(username="first-admin")
+        assert admin_client.post(f"/people/{own.pk}/password/").status_code == 422
+        own.refresh_from_db()
+        assert own.check_password(PASSWORD)
+
+
+def test_changing_the_password_ends_the_other_sessions(signed_in, user):
+    other = Client()
+    other.force_login(user)
+    fresh = "Brand-new-salt-7"
+    form = {"old_password": PASSWORD, "new_password1": fresh, "new_password2": fresh}
+    before = signed_in.cookies["sessionid"].value
+    signed_in.post("/password/", form)
+    assert other.get("/").status_code == 302
+    assert signed_in.cookies["sessionid"].value != before
+
+
+def test_signing_in_gives_a_session_that_nobody_knew_before(client, user):
+    client.cookies["sessionid"] = "a" * 32
+    client.post("/login/", {"username": "mina", "password": PASSWORD})
+    first = client.cookies["sessionid"].value
+    assert first != "a" * 32
+    client.post("/logout/")
+    client.post("/login/", {"username": "mina", "password": PASSWORD})
+    assert client.cookies["sessionid"].value != first

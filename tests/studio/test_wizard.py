@@ -335,13 +335,21 @@ def test_a_reading_that_fails_reloads_the_page(signed_in, ready):
     assert "먼저 읽을 수 있는 데이터를 올리세요." in page
 
 
+def test_a_reason_that_step_two_cures_leads_there(signed_in, ready):
+    Job.objects.update(overflow="fail")
+    counted(ready, cut=3, longest=900)
+    page = signed_in.get(at(ready, "data")).text
+    reasons = page[page.index('id="start-reasons"') :].partition("</div>")[0]
+    assert "3개가" in reasons and f'href="{at(ready, "model")}"' in reasons
+
+
 @pytest.mark.parametrize("step", ["method", "model", "data", "reading", "summary"])
 def test_other_peoples_drafts_are_not_there(signed_in, base, stranger, step):
     foreign = Job.objects.create(owner=stranger, base=base)
     assert signed_in.get(at(foreign, step)).status_code == 404
 
 
-CHANGES = ["method", "model", "upload", "url", "library", "start", "discard"]
+CHANGES = ["method", "model", "recipe", "upload", "url", "library", "start", "discard"]
 
 
 @pytest.mark.parametrize("step", CHANGES)

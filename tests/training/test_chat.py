@@ -95,29 +95,46 @@ def test_a_template_that_rewrites_history_trains_the_last_answer(tiny_base, tmp_
 
 
 @pytest.mark.parametrize(
-    "template",
+    ("template", "code"),
     [
-        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-        "{% for x in range(99999999) %}x{% endfor %}",
-        "{{ messages[0].content.__init__.__globals__ }}",
-        "{{ raise_exception('아니요') }}",
-        "{{ messages[99].content.nothing }}",
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "template_refused"),
+        ("{{ messages[0].content.__init__.__globals__ }}", "template_refused"),
+        ("{{ raise_exception('아니요') }}", "template_refused"),
+        ("{{ messages[99].content.nothing }}", "template_refused"),
+        ("{% for x in range(99999) %}{{ 'x' * 99 }}{% endfor %}", "template_too_costly"),
+        ("{{ 'x' * 10 ** 9 }}", "template_too_costly"),
+        ("{{ 'x'.zfill(10 ** 9) }}", "template_unsupported"),
     ],
 )
-def test_a_hostile_template_is_refused_with_a_reason(tiny_base, tmp_path, template):
+def test_a_hostile_template_is_refused_with_a_reason(tiny_base, tmp_path, template, code):
     for name in ("tokenizer.json", "config.json"):
         (tmp_path / name).write_bytes((tiny_base / name).read_bytes())
     (tmp_path / "chat_template.jinja").write_text(template)
     with pytest.raises(UserError) as caught:
         Renderer(tmp_path).prompt([Message("user", "x")])
-    assert caught.value.code == "template_refused"
+    assert caught.value.code == code
 
 
-def test_a_template_with_a_syntax_error_is_refused(tiny_base, tmp_path):
+@pytest.mark.parametrize(
+    ("template", "code"),
+    [
+        ("{% for %}", "template_unreadable"),
+        ("{{ " + "(" * 9999 + " }}", "template_unreadable"),
+        ("{{ 'x' | center(10 ** 9) }}", "template_unsupported"),
+        ("x" * 70_000, "template_too_costly"),
+        ([{"name": "default", "template": "x" * 70_000}], "template_too_costly"),
+        ([{"name": "default"}], "template_unreadable"),
+        (["x"], "template_unreadable"),
+        ({"a": 1}, "template_unreadable"),
+        (7, "template_unreadable"),
+    ],
+)
+def test_what_is_no_template_is_refused_wherever_it_stands(tiny_base, tmp_path, template, code):
     (tmp_path / "tokenizer.json").write_bytes((tiny_base / "tokenizer.json").read_bytes())
-    (tmp_path / "chat_template.jinja").write_text("{% for %}")
-    with pytest.raises(UserError, match="template_unreadable"):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    with pytest.raises(UserError) as caught:
         Renderer(tmp_path)
+    assert caught.value.code == code
 
 
 def test_context_length_comes_from_the_model_or_its_tokenizer(tiny_base, tmp_path):

@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from training import lifeline
@@ -113,11 +114,10 @@ def bound() -> None:
     signal.signal(signal.SIGXCPU, give_up)
 
 
-def main() -> int:
-    lifeline.attach()
-    bound()
+def carry_out(work: Callable[[], None]) -> int:
+    """Do a child's work and return its exit code; what a person can mend is told."""
     try:
-        run(Path(sys.argv[1]))
+        work()
     except UserError as error:
         say("error", **error.as_dict())
         return EXIT_USER_ERROR
@@ -130,6 +130,12 @@ def main() -> int:
         say("error", code="disk_full", params={})
         return EXIT_USER_ERROR
     return 0
+
+
+def main() -> int:
+    lifeline.attach()
+    bound()
+    return carry_out(lambda: run(Path(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -17,13 +17,12 @@ from django.db import IntegrityError, transaction
 from training import bases, leases, tasks
 from training.chat import Example
 from training.datasets import fetch, segments
+from training.desk import Desk
 from training.errors import UserError
-from training.leases import Order
 from training.models import Dataset, DatasetVersion, Job, TokenCount
 from training.supervise import Outcome, supervise
 
 RAW = "raw"
-MAX_ATTEMPTS = 3
 ABANDONED_SECONDS = 24 * 3600
 
 
@@ -149,70 +148,17 @@ def problems(version: DatasetVersion, start: int, count: int) -> list[dict]:
 
 
 # --- by a worker ------------------------------------------------------------------------------
-class _Desk:
-    """Claiming, beating and settling rows of one kind: versions or counts."""
-
-    def __init__(
-        self,
-        model: type[DatasetVersion] | type[TokenCount],
-        waiting: str,
-        busy: str,
-        ready: str,
-        failed: str,
-    ):
-        self.model, self.waiting, self.busy = model, waiting, busy
-        self.ready, self.failed = ready, failed
-
-    def claim(self, pk):
-        token = leases.fresh_token()
-        moved = self.model.objects.filter(pk=pk, status=self.waiting).update(
-            status=self.busy, **leases.taken(token)
-        )
-        return self.model.objects.filter(pk=pk, token=token).first() if moved else None
-
-    def held(self, row):
-        return self.model.objects.filter(pk=row.pk, token=row.token, status=self.busy)
-
-    def beat(self, row, events: list[dict]) -> Order:
-        done = [event["done_bytes"] for event in events if "done_bytes" in event]
-        fields = {"done_bytes": done[-1]} if done and self.model is DatasetVersion else {}
-        if done and events[-1].get("total_bytes") and fields:
-            fields["size_bytes"] = events[-1]["total_bytes"]
-        moved = self.held(row).update(**leases.renewed(), **fields)
-        return Order.GO_ON if moved else Order.FENCED
-
-    def settle(self, row, outcome: Outcome, facts: dict) -> None:
-        """Write the end of a piece of work, or put it back after a crash (three times at most)."""
-        if outcome.fenced:
-            return
-        if outcome.is_done:
-            fields = {"status": self.ready, "error": None} | facts
-        elif outcome.is_users_error:
-            fields = {"status": self.failed, "error": outcome.error}
-        else:
-            self.put_back(self.held(row), row)
-            return
-        self.held(row).update(**fields, **leases.FREE)
-
-    def put_back(self, held, row) -> int:
-        if row.attempt >= MAX_ATTEMPTS and not tasks.stopping.is_set():
-            lost = UserError("reading_crashed").as_dict()
-            return held.update(status=self.failed, error=lost, **leases.FREE)
-        moved = held.update(status=self.waiting, **leases.FREE)
-        if moved and not tasks.stopping.is_set():
-            tasks.ring("read" if self.model is DatasetVersion else "count", row.pk)
-        return moved
-
-    def reap(self) -> int:
-        found = self.model.objects.filter(leases.expired(), status=self.busy)
-        return sum(self.put_back(self.held(row).filter(leases.expired()), row) for row in found)
-
-    def unheard(self):
-        return tasks.unheard(self.model.objects.filter(status=self.waiting))
+def _figures(row: DatasetVersion, events: list[dict]) -> dict:
+    """Return a version's fields that its child's events change."""
+    told = next((event for event in reversed(events) if "done_bytes" in event), None)
+    if told is None:
+        return {}
+    total = {"size_bytes": told["total_bytes"]} if told.get("total_bytes") else {}
+    return {"done_bytes": told["done_bytes"]} | total
 
 
-READ = _Desk(DatasetVersion, "waiting", "reading", "ready", "failed")
-COUNT = _Desk(TokenCount, "waiting", "counting", "ready", "failed")
+READ = Desk("read", DatasetVersion, busy="reading", lost="reading_crashed", figures=_figures)
+COUNT = Desk("count", TokenCount, busy="counting", lost="reading_crashed")
 READ_FACTS = (
     "encoding", "format", "notes", "fingerprint", "size_bytes", "file_name"
 )  # fmt: skip
