@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 HANGUL = re.compile(r"[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_./][A-Za-z0-9]+)*")
-NO_WORDS = re.compile(r"https?://\S*|/v1/\S*|/openapi.json|dadeum-\w*|__\w+?__")
+NO_WORDS = re.compile(r"https?://\S*|/v1/\S*|/openapi.json|dadeum-[\w-]*|__\w+?__")
 """Addresses, the first letters of keys, and places that a script fills."""
 TERMS = frozenset(
     """

@@ -23,8 +23,13 @@ def test_a_few_held_out_enquiries_are_of_different_departments():
 
 
 def test_a_question_with_examples_shows_five_solved_ones_before_it():
-    text = samples.with_examples("담당 부서를 쓰세요.\n민원: 시험")
-    assert text.count("부서: ") == 5 and text.endswith("민원: 시험\n부서:")
+    text = samples.with_examples("민원: 시험\n담당 부서:")
+    assert text.count("부서: ") == 5 and text.endswith("\n\n민원: 시험\n담당 부서:")
+
+
+def test_an_enquiry_stands_bare_beside_its_prompt():
+    for record in samples.held_out(5):
+        assert record["prompt"] == f"민원: {record['enquiry']}\n담당 부서:"
 
 
 @pytest.fixture

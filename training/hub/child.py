@@ -183,9 +183,8 @@ def is_wanted(name: str) -> bool:
 
 def check_room(order: Order, folder: Path, total: int, here: int) -> None:
     """Raises: UserError `hub_too_large` or `hub_disk`."""
-    limit = min(order.max_bytes, constants.MAX_HTTP_DOWNLOAD_SIZE)
-    if total > limit:
-        raise UserError("hub_too_large", size=in_words(total), limit=in_words(limit))
+    if total > order.max_bytes:
+        raise UserError("hub_too_large", size=in_words(total), limit=in_words(order.max_bytes))
     free = shutil.disk_usage(folder).free
     if total - here + SPARE_BYTES > free:
         needed = in_words(total - here + SPARE_BYTES)
