@@ -51,7 +51,7 @@ def edit(job: Job, **fields) -> None:
 def fingerprint(job: Job) -> str:
     """Return a short mark of the settings a draft would start with; it changes with each of them."""
     said = {field: getattr(job, field) for field in DRAFT_FIELDS - {"version"}}
-    said["version"] = job.version_id
+    said["version"] = [job.version_id, job.version.fingerprint if job.version else ""]
     text = json.dumps(said, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -200,6 +200,7 @@ def _queue(job: Job) -> bool:
             **leases.FREE,
         )
         if moved:
+            versions.freeze(job.version)
             tasks.ring("train", job.pk)
     return bool(moved)
 
@@ -219,6 +220,7 @@ def submit(
         owner=owner, status=Status.VALIDATING, name=name.strip()[:64], method=method, base=base,
         knobs=knobs, overflow=overflow, version=version,
     )  # fmt: skip
+    versions.freeze(version)
     proceed(job)
     return job
 

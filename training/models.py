@@ -59,6 +59,9 @@ class DatasetVersion(Leased):
         UPLOAD = "upload", _("파일")
         URL = "url", _("URL")
         SAMPLE = "sample", _("기본 제공 예제")
+        EDIT = "edit", _("고친 판")
+        MERGE = "merge", _("합친 데이터")
+        SPLIT = "split", _("나눈 데이터")
 
     id = id_field()
     dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="versions")
@@ -77,7 +80,15 @@ class DatasetVersion(Leased):
     notes = models.JSONField(default=list, blank=True)
     """What the reader mended, as codes for wording.py."""
     fingerprint = models.CharField(max_length=64, blank=True)
-    """sha256 over the segments."""
+    """sha256 over the segments and edits."""
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True)
+    """The version whose rows this one began with."""
+    is_open = models.BooleanField(default=False)
+    """Whether edits go into it; never again once a job has used it."""
+    choices = models.JSONField(default=dict, blank=True)
+    """What the user decided over the reader's own recognition: see datasets/choices.py."""
+    layout = models.JSONField(default=dict, blank=True)
+    """What the reader recognised: kind, encoding, columns, first rows, mapping."""
     error = models.JSONField(null=True, blank=True)
     """{"code", "params"} for wording.py when status is failed."""
     created_at = models.DateTimeField(auto_now_add=True)

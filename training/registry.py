@@ -6,7 +6,6 @@ data/runs/<job>/run.json            what the trainer reads: settings and paths
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from django.conf import settings
 
 from training import bases, gate, recipe
-from training.datasets import versions
+from training.datasets import store, versions
 from training.errors import UserError
 from training.models import Job, TunedModel
 
@@ -49,8 +48,8 @@ def prepare(job: Job) -> Path:
         fresh = run / ".examples.part"
         remove_folder(fresh)
         fresh.mkdir(parents=True, mode=0o700)
-        for path in [*source.glob("segment-*"), source / "manifest.json"]:
-            _link(path, fresh / path.name)
+        for path in store.files(source):
+            store.link(path, fresh / path.name)
         fresh.rename(examples)
     attempt_folder(job).mkdir(exist_ok=True)
     order = {
@@ -69,14 +68,6 @@ def prepare(job: Job) -> Path:
     part.write_text(json.dumps(order, indent=1))
     part.rename(run / "run.json")
     return run
-
-
-def _link(source: Path, target: Path) -> None:
-    """Link where the file system can, else copy."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def result_of(job: Job) -> tuple[dict, int]:

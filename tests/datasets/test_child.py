@@ -79,7 +79,7 @@ def test_an_upload_is_read_into_segments_and_told(tmp_path):
         "format": "jsonl-prompt", "notes": [], "size_bytes": size,
         "file_name": "내 데이터.jsonl", "fingerprint": segments.manifest(folder).fingerprint,
     }  # fmt: skip
-    assert segments.examples(folder, 249, 5)[0].messages[0].content == "질문 249"
+    assert store.examples(folder, 249, 5)[0].messages[0].content == "질문 249"
     assert segments.problems(folder, 0, 5) == [
         {"line": 251, "code": "json_unreadable", "params": {"column": 1}, "row": "not json"}
     ]
@@ -163,7 +163,7 @@ def test_counting_tells_what_cutting_would_do(tmp_path, tiny_base):
     folder = order(tmp_path / "v", raw)
     run("training.datasets.child", folder)
     renderer = Renderer.of(tiny_base)
-    encoded = [renderer.encode(example) for example in segments.iterate(folder)]
+    encoded = [renderer.encode(example) for example in store.iterate(folder)]
     code, said = run("training.datasets.count", folder, tiny_base, 200)
     cut = [one.cut(200) for one in encoded]
     assert code == 0
@@ -198,4 +198,4 @@ def test_a_folder_without_a_tokenizer_leaves_a_sentence(tmp_path):
 def test_batches_are_small_in_rows_and_in_letters(tmp_path):
     folder = order(tmp_path / "v", rows(1200) + rows(3, "가" * 1_500_000))
     run("training.datasets.child", folder)
-    assert [len(batch) for batch in batches(segments.iterate(folder))] == [500, 500, 202, 1]
+    assert [len(batch) for batch in batches(store.iterate(folder))] == [500, 500, 202, 1]

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from training.chat import Example, Message
-from training.datasets import segments
+from training.datasets import segments, store
 from training.datasets.segments import Writer
 from training.datasets.shapes import Problem
 
@@ -29,7 +29,7 @@ def write(folder, count: int, problems: int = 0):
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 35])
 def test_what_is_written_is_read_in_order(tmp_path, count):
     write(tmp_path, count)
-    assert list(segments.iterate(tmp_path)) == [example(number) for number in range(count)]
+    assert list(store.iterate(tmp_path)) == [example(number) for number in range(count)]
     assert segments.manifest(tmp_path).rows == count
 
 
@@ -47,7 +47,7 @@ def test_what_is_written_is_read_in_order(tmp_path, count):
 )
 def test_a_page_is_read_wherever_it_lies(tmp_path, start, count, rows):
     write(tmp_path, 35)
-    assert segments.examples(tmp_path, start, count) == [example(number) for number in rows]
+    assert store.examples(tmp_path, start, count) == [example(number) for number in rows]
 
 
 def test_offsets_are_little_endian_and_point_at_the_rows(tmp_path):
@@ -105,9 +105,9 @@ def test_until_the_manifest_is_there_nothing_is(tmp_path):
     for number in range(5):
         writer.add(example(number))
     with pytest.raises(FileNotFoundError):
-        segments.examples(tmp_path, 0, 1)
+        store.examples(tmp_path, 0, 1)
     writer.close()
-    assert len(segments.examples(tmp_path, 0, 10)) == 5
+    assert len(store.examples(tmp_path, 0, 10)) == 5
 
 
 def test_a_new_writer_starts_over(tmp_path):
@@ -118,5 +118,5 @@ def test_a_new_writer_starts_over(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "manifest.json", "problems.jsonl", "raw", "segment-0000.jsonl", "segment-0000.offsets",
     ]  # fmt: skip
-    assert len(segments.examples(tmp_path, 0, 100)) == 3
+    assert len(store.examples(tmp_path, 0, 100)) == 3
     assert segments.problems(tmp_path, 0, 10) == []

@@ -83,7 +83,7 @@ def test_the_adapter_loads_in_plain_peft_and_answers_as_taught(trained, tiny_bas
     base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(result)
     renderer = Renderer(result)
-    examples = segments.examples(run / "examples", 0, 8)
+    examples = store.examples(run / "examples", 0, 8)
 
     def mean_loss(model) -> float:
         total = []

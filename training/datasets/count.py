@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training import lifeline
 from training.chat import Encoded, Example, Renderer
-from training.datasets import segments
+from training.datasets import store
 from training.datasets.child import EXIT_STOPPED, EXIT_USER_ERROR, Progress, say
 from training.errors import UserError
 
@@ -74,9 +74,9 @@ def count(folder: Path, renderer: Renderer, max_length: int) -> Count:
     Raises: UserError of Renderer.
     """
     counted = Count()
-    total = segments.manifest(folder).rows
+    total = len(store.view(folder))
     progress = Progress("count", unit="rows")
-    for batch in batches(segments.iterate(folder)):
+    for batch in batches(store.iterate(folder)):
         for encoded in renderer.encode_many(batch):
             counted.add(encoded, max_length)
         progress(counted.examples, total)

@@ -1,7 +1,8 @@
-"""Examples on disk: immutable segment files with a row-offset index, and the list of problems.
+"""Segments: immutable files of examples with a row-offset index, and the list of problems.
 
-A folder and Examples go in; Examples come out by row number or one after the other. The manifest
-is written last: a folder without one holds nothing. Knows neither rows of the database nor formats.
+A folder and Examples go in; lines of JSON come out by number or one after the other. The manifest
+is written last: a folder without one holds nothing. Knows no edits (store.py lays them over), no
+rows of the database and no formats.
 """
 
 import hashlib
@@ -67,7 +68,7 @@ class Writer:
         self._position = 0
 
     def add(self, example: Example) -> None:
-        line = _line(example)
+        line = write_line(example)
         self._offsets.append(self._position)
         self._position += len(line)
         self._hash.update(line)
@@ -83,12 +84,12 @@ class Writer:
 
     def _close_segment(self) -> None:
         name = f"segment-{len(self.segments):04d}"
-        _publish(self._file, self.folder / f"{name}.jsonl")
+        publish(self._file, self.folder / f"{name}.jsonl")
         offsets = (self.folder / f"{name}.offsets.part").open("wb")
         if sys.byteorder == "big":
             self._offsets.byteswap()
         self._offsets.tofile(offsets)
-        _publish(offsets, self.folder / f"{name}.offsets")
+        publish(offsets, self.folder / f"{name}.offsets")
         self.segments.append(Segment(name, len(self._offsets), self._hash.hexdigest()))
 
     def __enter__(self) -> "Writer":
@@ -111,12 +112,12 @@ class Writer:
         else:
             self._file.close()
             Path(self._file.name).unlink()
-        _publish(self._problems, self.folder / PROBLEMS)
+        publish(self._problems, self.folder / PROBLEMS)
         rows = sum(segment.rows for segment in self.segments)
         self._manifest = Manifest(rows, tuple(self.segments), fingerprint(self.segments))
         with (self.folder / f"{MANIFEST}.part").open("wb") as file:
             file.write(json.dumps(asdict(self._manifest), indent=1).encode())
-            _publish(file, self.folder / MANIFEST)
+            publish(file, self.folder / MANIFEST)
         _sync_folder(self.folder)
         return self._manifest
 
@@ -128,7 +129,7 @@ def fingerprint(segments: list[Segment]) -> str:
 def clear(folder: Path) -> None:
     """Remove what a Writer leaves, whole or half; the manifest goes first."""
     (folder / MANIFEST).unlink(missing_ok=True)
-    for pattern in ("segment-*", f"{PROBLEMS}*", f"{MANIFEST}.part"):
+    for pattern in ("segment-*", f"{PROBLEMS}*", f"{MANIFEST}.part", "changes.jsonl", "gone*"):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 
@@ -148,12 +149,12 @@ def _kept_manifest(folder: Path, changed_ns: int) -> Manifest:
     return manifest(folder)
 
 
-def examples(folder: Path, start: int, count: int) -> list[Example]:
-    """Return `count` examples from row `start` (from 0) on, fewer at the end.
+def lines(folder: Path, start: int, count: int) -> list[bytes]:
+    """Return `count` lines of JSON from `start` (from 0) on, fewer at the end.
 
     Raises: FileNotFoundError when the folder was never published.
     """
-    found: list[Example] = []
+    found: list[bytes] = []
     start = max(0, start)
     for segment in _kept_manifest(folder, (folder / MANIFEST).stat().st_mtime_ns).segments:
         if start < segment.rows and len(found) < count:
@@ -162,23 +163,23 @@ def examples(folder: Path, start: int, count: int) -> list[Example]:
     return found
 
 
-def _slice(stem: Path, start: int, count: int) -> list[Example]:
+def _slice(stem: Path, start: int, count: int) -> list[bytes]:
     with stem.with_suffix(".offsets").open("rb") as offsets:
         offsets.seek(8 * start)
         position = int.from_bytes(offsets.read(8), "little")
-    with stem.with_suffix(".jsonl").open("rb") as lines:
-        lines.seek(position)
-        return [_example(line) for line in islice(lines, count)]
+    with stem.with_suffix(".jsonl").open("rb") as file:
+        file.seek(position)
+        return list(islice(file, count))
 
 
-def iterate(folder: Path) -> Iterator[Example]:
-    """Yield all examples in order, in bounded memory.
+def all_lines(folder: Path) -> Iterator[bytes]:
+    """Yield every line of JSON in order, in bounded memory.
 
     Raises: FileNotFoundError when the folder was never published.
     """
     for segment in manifest(folder).segments:
-        with (folder / f"{segment.name}.jsonl").open("rb", buffering=1 << 20) as lines:
-            yield from map(_example, lines)
+        with (folder / f"{segment.name}.jsonl").open("rb", buffering=1 << 20) as file:
+            yield from file
 
 
 def problems(folder: Path, start: int, count: int) -> list[dict]:
@@ -192,7 +193,7 @@ def problems(folder: Path, start: int, count: int) -> list[dict]:
         return []
 
 
-def _line(example: Example) -> bytes:
+def write_line(example: Example) -> bytes:
     """Write an example as JSON by hand: three times as fast as json.dumps."""
     messages = ",".join(
         f'{{"role":{QUOTE(message.role)},"content":{QUOTE(message.content)}}}'
@@ -201,12 +202,13 @@ def _line(example: Example) -> bytes:
     return f'{{"messages":[{messages}]}}\n'.encode()
 
 
-def _example(line: bytes) -> Example:
+def read_line(line: bytes) -> Example:
+    """Return the example that a line of JSON with `messages` holds."""
     messages = json.loads(line)["messages"]
     return Example(tuple(Message(message["role"], message["content"]) for message in messages))
 
 
-def _publish(file, path: Path) -> None:
+def publish(file, path: Path) -> None:
     """Bring an open .part file to disk and under its name."""
     file.flush()
     os.fsync(file.fileno())

@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 
 from training import bases, leases, tasks
 from training.chat import Example
-from training.datasets import fetch, segments
+from training.datasets import fetch, segments, store
 from training.desk import Desk
 from training.errors import UserError
 from training.models import Dataset, DatasetVersion, Job, TokenCount
@@ -77,10 +77,52 @@ def _order_reading(version: DatasetVersion) -> DatasetVersion:
         "allow": settings.FETCH_ALLOW,
         "max_bytes": settings.UPLOAD_LIMIT_BYTES,
         "deadline_seconds": settings.FETCH_SECONDS,
+        "choices": version.choices,
     }
+    return _order(version, order)
+
+
+def order_merging(version: DatasetVersion, parts: list[DatasetVersion]) -> DatasetVersion:
+    """Queue the writing of a version that holds the rows of others, one after the other."""
+    folder(version).mkdir(parents=True, mode=0o700)
+    return _order(version, {"source": "merge", "parts": [str(folder(part)) for part in parts]})
+
+
+def _order(version: DatasetVersion, order: dict) -> DatasetVersion:
     (folder(version) / "order.json").write_text(json.dumps(order))
     tasks.ring("read", version.pk)
     return version
+
+
+def freeze(version: DatasetVersion | None) -> None:
+    """Have a version take no more edits: a job is about to use it."""
+    if version and version.is_open:
+        DatasetVersion.objects.filter(pk=version.pk).update(is_open=False)
+
+
+def read_again(dataset: Dataset, version: DatasetVersion, choices: dict) -> DatasetVersion:
+    """Queue another reading of a version's file or URL, with the user's choices, as a new version.
+    One that nobody uses yet gives way to it.
+
+    Raises: UserError `data_being_read`, `raw_purged`.
+    """
+    if version.is_busy:
+        raise UserError("data_being_read")
+    raw = folder(version) / RAW
+    if not version.url and not raw.exists():
+        raise UserError("raw_purged")
+    facts = {"source": version.source, "url": version.url, "file_name": version.file_name}
+    with transaction.atomic():
+        number = 1 + max(dataset.versions.values_list("number", flat=True))
+        fresh = DatasetVersion.objects.create(
+            dataset=dataset, number=number, parent=version, choices=choices,
+            size_bytes=version.size_bytes, **facts,
+        )  # fmt: skip
+        Job.objects.filter(status=Job.Status.DRAFT, version=version).update(version=fresh)
+    folder(fresh).mkdir(parents=True, mode=0o700)
+    if raw.exists() and not version.url:
+        store.link(raw, folder(fresh) / RAW)
+    return _order_reading(fresh)
 
 
 def users(dataset: Dataset) -> list[Job]:
@@ -140,7 +182,7 @@ def sweep() -> None:
 
 # --- what a page shows ------------------------------------------------------------------------
 def examples(version: DatasetVersion, start: int, count: int) -> list[Example]:
-    return segments.examples(folder(version), start, count)
+    return store.examples(folder(version), start, count)
 
 
 def problems(version: DatasetVersion, start: int, count: int) -> list[dict]:

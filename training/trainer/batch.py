@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from training.chat import IGNORED, Renderer
-from training.datasets import segments
+from training.datasets import store
 from training.errors import UserError
 
 CHUNK = 1000
@@ -43,7 +43,7 @@ def read(folder: Path, renderer: Renderer, max_length: int, overflow: str = "cut
     """
     ids, labels, lengths = [], [], []
     lost = cut = 0
-    examples = segments.iterate(folder)
+    examples = store.iterate(folder)
     while chunk := list(islice(examples, CHUNK)):
         for encoded in renderer.encode_many(chunk):
             if len(encoded.ids) > max_length:
