@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from studio.models import User
 from training import bases, recipe, recipe_file, wording
 from training.errors import UserError
-from training.models import DatasetVersion, Job
+from training.models import Dataset, DatasetVersion, Job
 
 RECOMMENDED, MANUAL, FROM_FILE = "recommended", "manual", "file"
 NEW_PASSWORD = {"autocomplete": "new-password"}
@@ -301,6 +301,66 @@ def library(owner: User) -> QuerySet[DatasetVersion]:
         status=DatasetVersion.Status.READY,
         pk=Subquery(newest.values("pk")[:1]),
     ).select_related("dataset")
+
+
+class SplitForm(forms.Form):
+    """Rows to be drawn into a dataset of their own."""
+
+    count = forms.IntegerField(
+        label=gettext_lazy("나눌 예제 수"),
+        min_value=1,
+        help_text=gettext_lazy("무작위로 골라 옮깁니다. 10%쯤이 알맞습니다."),
+        error_messages={"required": gettext_lazy("수를 입력하세요.")},
+    )
+    name = forms.CharField(
+        label=gettext_lazy("새 데이터의 이름"),
+        max_length=200,
+        error_messages={"required": gettext_lazy("이름을 입력하세요.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    def __init__(self, dataset: Dataset, data: dict | None = None) -> None:
+        self.total = dataset.versions.order_by("-number")[0].example_count
+        name = _("{name} (검증)").format(name=dataset.name)
+        super().__init__(data, initial={"count": max(1, self.total // 10), "name": name})
+
+    def clean_count(self) -> int:
+        count = self.cleaned_data["count"]
+        if count >= self.total:
+            most = max(0, self.total - 1)
+            raise ValidationError(_("1부터 {most}까지 입력하세요.").format(most=most))
+        return count
+
+
+class MergeForm(forms.Form):
+    """Datasets whose rows go into a new one, the oldest first."""
+
+    parts = forms.ModelMultipleChoiceField(
+        label=gettext_lazy("합칠 데이터"),
+        queryset=Dataset.objects.none(),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={
+            "required": gettext_lazy("둘 이상 고르세요."),
+            "invalid_choice": gettext_lazy("고른 데이터를 찾을 수 없습니다. 다시 선택하세요."),
+            "invalid_pk_value": gettext_lazy("고른 데이터를 찾을 수 없습니다. 다시 선택하세요."),
+        },
+    )
+    name = forms.CharField(
+        label=gettext_lazy("새 데이터의 이름"),
+        max_length=200,
+        error_messages={"required": gettext_lazy("이름을 입력하세요.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    def __init__(self, own: QuerySet[Dataset], data: dict | None = None) -> None:
+        super().__init__(data)
+        self.fields["parts"].queryset = own.filter(versions__status="ready").distinct()
+
+    def clean_parts(self) -> list[Dataset]:
+        found = list(self.cleaned_data["parts"].order_by("created_at"))
+        if len(found) < 2:
+            raise ValidationError(_("둘 이상 고르세요."))
+        return found
 
 
 class HubForm(forms.Form):

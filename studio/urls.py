@@ -5,7 +5,7 @@ from django.urls import include, path
 import playground.api
 import training.api
 from studio.api import api
-from studio.views import bases, datasets, frame, guide, home, keys, models, people, wizard
+from studio.views import bases, datasets, frame, guide, home, keys, library, models, people, wizard
 
 api.add_router("", training.api.router)
 api.add_router("", playground.api.router)
@@ -70,7 +70,26 @@ urlpatterns = [
     path("bases/folders/<str:slug>/delete/", bases.delete, name="base-delete"),
     # data
     path("data/", datasets.datasets, name="datasets"),
+    path("data/new/", library.upload, name="dataset-new"),
+    path("data/merge/", library.merge, name="dataset-merge"),
     path("data/<str:pk>/", datasets.dataset, name="dataset"),
+    path("data/<str:pk>/rows/new/", library.new_row, name="dataset-row-new"),
+    path("data/<str:pk>/rows/<int:position>/", library.row, name="dataset-row"),
+    path(
+        "data/<str:pk>/rows/<int:position>/delete/", library.remove_row, name="dataset-row-delete"
+    ),
+    path(
+        "data/<str:pk>/rows/<int:position>/restore/",
+        library.restore_row,
+        name="dataset-row-restore",
+    ),
+    path("data/<str:pk>/rename/", library.rename, name="dataset-rename"),
+    path("data/<str:pk>/split/", library.split, name="dataset-split"),
+    path("data/<str:pk>/refresh/", library.refresh, name="dataset-refresh"),
+    path("data/<str:pk>/purge/", library.purge, name="dataset-purge"),
+    path("data/<str:pk>/versions/<int:number>/", library.go_back, name="dataset-go-back"),
+    path("data/<str:pk>/problems.csv", library.problems, name="dataset-problems"),
+    path("data/<str:pk>/download.<str:ending>", library.download, name="dataset-download"),
     path("data/<str:pk>/delete/", datasets.delete, name="dataset-delete"),
     path("playground/", include("playground.urls")),
     # programs

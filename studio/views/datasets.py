@@ -10,10 +10,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from training.datasets import versions
+from training.datasets import store, versions
 from training.models import Dataset, DatasetVersion
 
 PAGE = 20
+STARTED = Count("jobs", filter=~Q(jobs__status="draft"))
 require_form = require_http_methods(["GET", "HEAD", "POST"])
 
 
@@ -23,6 +24,8 @@ class Numbered:
 
     number: int
     example: object
+    position: int = 0
+    """Where the row stays, whatever is removed before it."""
 
 
 def own(request: HttpRequest) -> QuerySet[Dataset]:
@@ -36,8 +39,19 @@ def newest(dataset: Dataset) -> DatasetVersion:
 
 
 def numbered(version: DatasetVersion, start: int, count: int) -> list[Numbered]:
-    found = versions.examples(version, start, count)
-    return [Numbered(number, example) for number, example in enumerate(found, start + 1)]
+    rows = store.view(versions.folder(version)).rows(start, count)
+    return [
+        Numbered(number, row.example, row.position) for number, row in enumerate(rows, start + 1)
+    ]
+
+
+def matching(version: DatasetVersion, words: str, start: int) -> tuple[list[Numbered], int]:
+    """Return a page of the examples that hold some words, and how many do in all."""
+    place = versions.folder(version)
+    rows, total = store.search(place, words, start, PAGE)
+    view = store.view(place)
+    found = [Numbered(view.number(row.position) + 1, row.example, row.position) for row in rows]
+    return found, total
 
 
 @require_GET
@@ -64,18 +78,40 @@ def dataset(request: HttpRequest, pk: str) -> HttpResponse:
         return render(request, "datasets/_busy.html", {"version": version})
     if request.htmx:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
-    page = Paginator(range(version.example_count), PAGE).get_page(request.GET.get("page"))
-    start = (page.number - 1) * PAGE
-    is_ready = version.status == DatasetVersion.Status.READY
     context = {
         "dataset": row,
         "version": version,
-        "page": page,
-        "examples": numbered(version, start, PAGE) if is_ready and version.example_count else [],
-        "problems": versions.problems(version, 0, 200) if version.problem_count else [],
+        "problems": versions.problems(version, 0, PAGE) if version.problem_count else [],
         "users": versions.users(row),
+        "versions": row.versions.order_by("-number").annotate(job_count=STARTED),
+        "removed": removed(request, version),
     }
-    return render(request, "datasets/dataset.html", context)
+    return render(request, "datasets/dataset.html", context | page_of(request, version))
+
+
+def page_of(request: HttpRequest, version: DatasetVersion) -> dict:
+    """Return the page of examples that the address asks for, of all or of those with some words."""
+    if version.status != DatasetVersion.Status.READY or not version.example_count:
+        return {"page": None, "examples": []}
+    words = request.GET.get("q", "").strip()[:200]
+    asked = request.GET.get("page", "1")
+    if not words:
+        page = Paginator(range(version.example_count), PAGE).get_page(asked)
+        return {"page": page, "examples": numbered(version, (page.number - 1) * PAGE, PAGE)}
+    start = (int(asked) - 1) * PAGE if asked.isdecimal() and len(asked) < 9 else 0
+    found, total = matching(version, words, max(0, start))
+    page = Paginator(range(total), PAGE).get_page(asked)
+    return {"page": page, "examples": found, "words": words, "matches": total}
+
+
+def removed(request: HttpRequest, version: DatasetVersion) -> int | None:
+    """Return the row that was just removed, so that the page can offer it back."""
+    asked = request.GET.get("removed", "")
+    if version.status != DatasetVersion.Status.READY or not (asked.isdecimal() and len(asked) < 10):
+        return None
+    view = store.view(versions.folder(version))
+    is_gone = int(asked) < view.physical and not view.is_live(int(asked))
+    return int(asked) if is_gone else None
 
 
 @require_form

@@ -1,20 +1,16 @@
 """Doors of 모델 관리: the list of started jobs, one job's page, and what can be done with it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from typing import TypeVar
-
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from studio.forms import NameForm
 from studio.views import lines
+from studio.views.sending import attached, in_threads
 from training import archive, jobs, naming, recipe_file, registry, samples
 from training.errors import UserError
 from training.models import Job, TunedModel
@@ -154,21 +150,6 @@ def download(request: HttpRequest, pk: str) -> HttpResponseBase:
         raise UserError("model_files_missing")
     pieces = in_threads(archive.stream(folder, name))
     return attached(StreamingHttpResponse(pieces, content_type="application/zip"), f"{name}.zip")
-
-
-Response = TypeVar("Response", bound=HttpResponseBase)
-
-
-def attached(response: Response, name: str) -> Response:
-    """Have a browser save a response under a name."""
-    response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
-    return response
-
-
-async def in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Read an iterator that waits for the disk without holding up the others' requests."""
-    while piece := await asyncio.to_thread(next, pieces, b""):
-        yield piece
 
 
 @require_POST

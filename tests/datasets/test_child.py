@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from training.chat import Renderer
-from training.datasets import segments
+from training.datasets import segments, store
 from training.datasets.count import OVER_LIMIT, batches, count
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -44,6 +44,8 @@ class Belongings:
     conversation: object
     key: object
     secret: str
+    stored: object = None
+    """A dataset with rows."""
     download: object = None
     bringing: str = ""
     """Id of a base model's import that is under way."""
@@ -105,7 +107,7 @@ def add_everything(person, name: str) -> Belongings:
         person=person, version=version, finished=finished, tuned=tuned, secret=secret, key=key,
         draft=add_job(person, version, "draft", f"{name} 초안"),
         queued=add_job(person, version, "queued", f"{name} 기다리는 학습"),
-        conversation=conversation, dataset=unused.dataset, bringing=imports.begin("brought"),
+        conversation=conversation, dataset=unused.dataset, stored=version.dataset, bringing=imports.begin("brought"),
         download=person.base_downloads.create(repo="mansae/failed", status="failed"),
     )  # fmt: skip
 

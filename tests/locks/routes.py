@@ -1,5 +1,6 @@
 """Every route of the URLconf, and a table that says whose each one is and how to fill it."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -49,6 +50,10 @@ def _url(mine) -> dict:
     return {"url": "https://example.org/a.jsonl"}
 
 
+def _turns(mine) -> dict:
+    return {"user": "질문", "assistant": "답변"}
+
+
 def _repo(mine) -> dict:
     return {"repo": "mansae/tiny-ko"}
 
@@ -58,9 +63,12 @@ def _order(mine) -> dict:
 
 
 DRAFT = ("draft",)
+DATA = ("stored",)
 JOB = ("finished", "queued")
 TALK = ("conversation",)
 COMING, BRINGING = ("download",), ("bringing",)
+WITHIN = {"position": "0", "number": "1", "ending": "jsonl"}
+"""What stands for the parts of an address within a thing."""
 AWAY = {"POST": 503}
 """No engine runs here, and that is said in its own words."""
 
@@ -129,6 +137,19 @@ ROUTES: dict[str, Route] = {
     "data/": Route(EVERYBODY),
     "data/<str:pk>/": Route(OWNER, ("dataset",)),
     "data/<str:pk>/delete/": Route(OWNER, ("dataset",)),
+    "data/new/": Route(EVERYBODY, form=_file),
+    "data/merge/": Route(EVERYBODY, answers={"POST": 422}),  # nothing is chosen
+    "data/<str:pk>/rename/": Route(OWNER, DATA, lambda mine: {"name": "b"}),
+    "data/<str:pk>/rows/new/": Route(OWNER, DATA, _turns),
+    "data/<str:pk>/rows/<int:position>/": Route(OWNER, DATA, _turns),
+    "data/<str:pk>/rows/<int:position>/delete/": Route(OWNER, DATA),
+    "data/<str:pk>/rows/<int:position>/restore/": Route(OWNER, DATA),
+    "data/<str:pk>/split/": Route(OWNER, DATA, lambda mine: {"count": 3, "name": "b"}),
+    "data/<str:pk>/refresh/": Route(OWNER, DATA, answers={"POST": 422}),  # it came as a file
+    "data/<str:pk>/purge/": Route(OWNER, DATA),
+    "data/<str:pk>/versions/<int:number>/": Route(OWNER, DATA),
+    "data/<str:pk>/problems.csv": Route(OWNER, DATA),
+    "data/<str:pk>/download.<str:ending>": Route(OWNER, DATA),
     # playground
     "playground/": Route(EVERYBODY, form=lambda mine: {"new": "1"}),
     "playground/new/": Route(EVERYBODY, form=lambda mine: {"model": "base:tiny"}),
@@ -197,5 +218,5 @@ def addresses(route: str, known: Route, mine) -> list[str]:
     head, bracket, rest = route.partition("<")
     if not bracket:
         return [f"/{route}"]
-    tail = rest.partition(">")[2]
+    tail = re.sub(r"<\w+:(\w+)>", lambda found: WITHIN[found[1]], rest.partition(">")[2])
     return [f"/{head}{thing(mine, name)}{tail}" for name in known.things]

@@ -15,7 +15,7 @@ import torch
 
 from training import gate
 from training.chat import IGNORED, Encoded, Example, Message, Renderer
-from training.datasets import segments
+from training.datasets import store
 from training.lm import trainable as lm
 from training.trainer import batch, checkpoint
 

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 
 from training.chat import Example
-from training.datasets import shapes, store, versions
+from training.datasets import segments, shapes, store, versions
 from training.datasets.versions import RAW, folder
 from training.errors import UserError
 from training.models import Dataset, DatasetVersion, Job
@@ -126,6 +126,10 @@ def _beside(dataset: Dataset, parent: DatasetVersion, **fields: Any) -> DatasetV
         **{name: getattr(parent, name) for name in COPIED} | fields,
     )  # fmt: skip
     store.branch(folder(parent), folder(version))
+    if dataset == parent.dataset and (folder(parent) / segments.PROBLEMS).exists():
+        store.link(folder(parent) / segments.PROBLEMS, folder(version) / segments.PROBLEMS)
+        version.problem_count = parent.problem_count
+        version.save(update_fields=["problem_count"])
     return version
 
 
@@ -137,6 +141,11 @@ def newest(dataset: Dataset) -> DatasetVersion:
 def used_by(version: DatasetVersion) -> Any:
     """Return the jobs that were started with a version."""
     return version.jobs.exclude(status=Job.Status.DRAFT)
+
+
+def rename(dataset: Dataset, name: str) -> None:
+    dataset.name = name.strip()[:200]
+    dataset.save(update_fields=["name"])
 
 
 def save(dataset: Dataset) -> None:
@@ -235,4 +244,3 @@ def purge(dataset: Dataset) -> int:
     for version in dataset.versions.all():
         (folder(version) / RAW).unlink(missing_ok=True)
     return removed
-

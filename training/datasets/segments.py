@@ -182,13 +182,16 @@ def all_lines(folder: Path) -> Iterator[bytes]:
             yield from file
 
 
-def problems(folder: Path, start: int, count: int) -> list[dict]:
-    """Return problems {line, code, params, row} from number `start` (from 0) on; [] where the
-    folder has none."""
+def problems(folder: Path, start: int, count: int | None) -> list[dict]:
+    """Return problems {line, code, params, row} from number `start` (from 0) on, all the rest
+    where `count` is None; [] where the folder has none."""
     start = max(0, start)
     try:
         with (folder / PROBLEMS).open("rb") as lines:
-            return [json.loads(line) for line in islice(lines, start, start + count)]
+            return [
+                json.loads(line)
+                for line in islice(lines, start, None if count is None else start + count)
+            ]
     except FileNotFoundError:
         return []
 

@@ -145,7 +145,6 @@ class View:
         """Yield the live rows as lines of JSON with `messages`, in bounded memory."""
         gone = iter([*self.gone, self.physical])
         next_gone = next(gone)
-        position = -1
         for position, line in enumerate(segments.all_lines(self.folder)):
             if position == next_gone:
                 next_gone = next(gone)
@@ -153,7 +152,7 @@ class View:
                 yield self._changed(position)
             else:
                 yield line
-        for position in range(position + 1, self.physical):
+        for position in range(self.manifest.rows, self.physical):
             if position == next_gone:
                 next_gone = next(gone)
             else:

@@ -185,7 +185,7 @@ def examples(version: DatasetVersion, start: int, count: int) -> list[Example]:
     return store.examples(folder(version), start, count)
 
 
-def problems(version: DatasetVersion, start: int, count: int) -> list[dict]:
+def problems(version: DatasetVersion, start: int, count: int | None) -> list[dict]:
     return segments.problems(folder(version), start, count)
 
 

@@ -1,0 +1,248 @@
+"""Doors of one dataset's rows, versions and parts: mend, add, remove, split, merge, take home."""
+
+from itertools import chain, zip_longest
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from studio.forms import MergeForm, NameForm, SplitForm, UploadForm, UrlForm
+from studio.middleware import wants_json
+from studio.templatetags.studio import sentence, thousands
+from studio.views.datasets import PAGE, own, require_form
+from studio.views.sending import attached, in_threads
+from training.chat import Example
+from training.datasets import editing, export, store, versions
+from training.errors import UserError
+from training.models import Dataset
+
+LONGEST_TALK = 50
+"""Most exchanges that the form shows."""
+
+
+def found(request: HttpRequest, pk: str) -> Dataset:
+    return get_object_or_404(own(request), pk=pk)
+
+
+def back(dataset: Dataset, query: str = "") -> HttpResponse:
+    return redirect(reverse("dataset", args=[dataset.pk]) + query)
+
+
+# --- rows -------------------------------------------------------------------------------------
+@require_form
+def row(request: HttpRequest, pk: str, position: int) -> HttpResponse:
+    """Mend one example on a page of its own."""
+    dataset = found(request, pk)
+    view = store.view(versions.folder(editing.newest(dataset)))
+    if not view.is_live(position):
+        raise Http404
+    number = view.number(position)
+    if request.method != "POST":
+        example = view.rows(number, 1)[0].example
+        return edit_page(request, dataset, turns_of(example), number=number + 1)
+    return kept(request, dataset, position, number)
+
+
+@require_form
+def new_row(request: HttpRequest, pk: str) -> HttpResponse:
+    dataset = found(request, pk)
+    if request.method != "POST":
+        return edit_page(request, dataset, {"system": "", "exchanges": [("", "")]})
+    return kept(request, dataset)
+
+
+def kept(
+    request: HttpRequest, dataset: Dataset, position: int | None = None, number: int = 0
+) -> HttpResponse:
+    """Keep what the form says, or show it again with the reason why not."""
+    said = {
+        "system": request.POST.get("system", ""),
+        "exchanges": [
+            *zip_longest(*map(request.POST.getlist, ("user", "assistant")), fillvalue="")
+        ],
+    }
+    try:
+        turns = [("system", said["system"])]
+        for question, answer in said["exchanges"]:
+            turns += [("user", question), ("assistant", answer)]
+        example = editing.example_of(turns)
+        if position is None:
+            version = editing.add(dataset, [example])
+            number = version.example_count - 1
+        else:
+            editing.replace(dataset, position, example)
+    except UserError as error:
+        shown = number + 1 if position is not None else 0
+        return edit_page(request, dataset, said, 422, error=error, number=shown)
+    messages.success(request, _("예제를 저장했습니다."))
+    return back(dataset, f"?page={number // PAGE + 1}#row-{number + 1}")
+
+
+def turns_of(example: Example) -> dict[str, Any]:
+    said = list(example.messages)
+    system = said.pop(0).content if said[0].role == "system" else ""
+    pairs = [(said[i].content, said[i + 1].content) for i in range(0, len(said), 2)]
+    return {"system": system, "exchanges": pairs[:LONGEST_TALK]}
+
+
+def edit_page(
+    request: HttpRequest, dataset: Dataset, said: dict, status: int = 200, **extra: Any
+) -> HttpResponse:
+    context = {"dataset": dataset, "said": said} | extra
+    return render(request, "datasets/row.html", context, status=status)
+
+
+@require_POST
+def remove_row(request: HttpRequest, pk: str, position: int) -> HttpResponse:
+    """Remove one example; the page then offers to bring it back."""
+    dataset = found(request, pk)
+    editing.remove(dataset, [position])
+    page = request.POST.get("page", "1")
+    return back(dataset, f"?page={page if page.isdigit() else 1}&removed={position}")
+
+
+@require_POST
+def restore_row(request: HttpRequest, pk: str, position: int) -> HttpResponse:
+    dataset = found(request, pk)
+    version = editing.restore(dataset, position)
+    number = store.view(versions.folder(version)).number(position)
+    messages.success(request, _("예제를 되돌렸습니다."))
+    return back(dataset, f"?page={number // PAGE + 1}#row-{number + 1}")
+
+
+# --- the whole --------------------------------------------------------------------------------
+@require_form
+def rename(request: HttpRequest, pk: str) -> HttpResponse:
+    dataset = found(request, pk)
+    form = NameForm(request.POST or None, initial={"name": dataset.name})
+    if request.method == "POST" and form.is_valid():
+        editing.rename(dataset, form.cleaned_data["name"])
+        return back(dataset)
+    status = 422 if request.method == "POST" else 200
+    context = {"dataset": dataset, "form": form}
+    return render(request, "datasets/rename.html", context, status=status)
+
+
+@require_form
+def split(request: HttpRequest, pk: str) -> HttpResponse:
+    """Draw rows by chance into a dataset of their own."""
+    dataset = found(request, pk)
+    form = SplitForm(dataset, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        apart = editing.split(dataset, **form.cleaned_data)
+        words = _("예제 {count}개를 새 데이터로 나누었습니다: {name}")
+        count = thousands(form.cleaned_data["count"])
+        messages.success(request, words.format(count=count, name=apart.name))
+        return back(apart)
+    status = 422 if request.method == "POST" else 200
+    context = {"dataset": dataset, "form": form}
+    return render(request, "datasets/split.html", context, status=status)
+
+
+@require_form
+def merge(request: HttpRequest) -> HttpResponse:
+    """Write the rows of several datasets into a new one."""
+    form = MergeForm(own(request), request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        version = editing.merge(request.user, form.cleaned_data["name"], form.cleaned_data["parts"])
+        return back(version.dataset)
+    status = 422 if request.method == "POST" else 200
+    return render(request, "datasets/merge.html", {"form": form}, status=status)
+
+
+@require_POST
+def refresh(request: HttpRequest, pk: str) -> HttpResponse:
+    """Fetch the dataset's URL again, into a new version."""
+    dataset = found(request, pk)
+    editing.refresh(dataset)
+    return back(dataset)
+
+
+@require_POST
+def go_back(request: HttpRequest, pk: str, number: int) -> HttpResponse:
+    """Make an earlier version's rows the newest again."""
+    dataset = found(request, pk)
+    version = get_object_or_404(dataset.versions, number=number)
+    editing.go_back(dataset, version)
+    messages.success(request, _("{number}판의 예제로 되돌렸습니다.").format(number=number))
+    return back(dataset)
+
+
+@require_form
+def purge(request: HttpRequest, pk: str) -> HttpResponse:
+    """Ask, then delete the raw file and the earlier versions that nothing uses."""
+    dataset = found(request, pk)
+    if request.method != "POST":
+        return render(request, "datasets/purge.html", {"dataset": dataset})
+    editing.purge(dataset)
+    messages.success(request, _("원본 파일과 쓰지 않는 이전 판을 지웠습니다."))
+    return back(dataset)
+
+
+@require_form
+def upload(request: HttpRequest) -> HttpResponse:
+    """A new dataset from a file or a URL, without a training."""
+    forms = {
+        "upload_form": UploadForm(), "url_form": UrlForm(), "upload_limit": settings.UPLOAD_LIMIT_BYTES
+    }  # fmt: skip
+    if request.method != "POST":
+        return render(request, "datasets/new.html", forms)
+    if "url" in request.POST:
+        return from_url(request, forms)
+    form = UploadForm(request.POST, request.FILES)
+    if form.is_valid():
+        file = form.cleaned_data["file"]
+        version = versions.from_upload(request.user, file.name, file.temporary_file_path())
+        onward = reverse("dataset", args=[version.dataset_id])
+        return JsonResponse({"onward": onward}) if wants_json(request) else redirect(onward)
+    if wants_json(request):
+        return JsonResponse({"error": {"message": form.errors["file"][0]}}, status=422)
+    return render(request, "datasets/new.html", forms | {"upload_form": form}, status=422)
+
+
+def from_url(request: HttpRequest, forms: dict) -> HttpResponse:
+    form, context = UrlForm(request.POST), dict(forms)
+    if form.is_valid():
+        try:
+            return back(versions.from_url(request.user, form.cleaned_data["url"].strip()).dataset)
+        except UserError as error:
+            context["url_error"] = error
+    return render(request, "datasets/new.html", context | {"url_form": form}, status=422)
+
+
+# --- taking home ------------------------------------------------------------------------------
+@require_GET
+def download(request: HttpRequest, pk: str, ending: str) -> HttpResponse:
+    """Send the newest version's examples as a file that is made while it is sent."""
+    dataset = found(request, pk)
+    if ending not in export.FORMATS:
+        raise Http404
+    make, media_type = export.FORMATS[ending]
+    pieces = make(versions.folder(editing.newest(dataset)))
+    return sent(pieces, f"{stem(dataset)}.{ending}", media_type)
+
+
+@require_GET
+def problems(request: HttpRequest, pk: str) -> HttpResponse:
+    """Send the whole list of rows that could not be used as a table."""
+    dataset = found(request, pk)
+    rows = versions.problems(editing.newest(dataset), 0, None)
+    name = f"{stem(dataset)}-{_('쓰지 못한 줄')}.csv"
+    return sent(export.problems(rows, sentence), name, "text/csv; charset=utf-8")
+
+
+def stem(dataset: Dataset) -> str:
+    name, dot, ending = dataset.name.rpartition(".")
+    return name if dot and len(ending) < 6 else dataset.name
+
+
+def sent(pieces: Any, name: str, media_type: str) -> StreamingHttpResponse:
+    """Answer with a file; what can't be made is refused before its first byte."""
+    first = next(pieces, b"")
+    body = in_threads(chain([first], pieces))
+    return attached(StreamingHttpResponse(body, content_type=media_type), name)

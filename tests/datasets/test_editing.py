@@ -1,0 +1,173 @@
+"""Editing a dataset: edits collect in an open version, and what a job has used stays as it was."""
+
+import pytest
+
+from training import jobs, tasks
+from training.chat import Example, Message
+from training.datasets import editing, segments, versions
+from training.errors import UserError
+from training.models import Dataset, DatasetVersion, Job, TokenCount
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def data(settings, tmp_path, monkeypatch):
+    settings.DATA = tmp_path
+    settings.FILE_UPLOAD_TEMP_DIR = tmp_path / "incoming"
+    settings.FILE_UPLOAD_TEMP_DIR.mkdir()
+    monkeypatch.setattr(tasks, "ring", lambda *what: None)
+    return tmp_path
+
+
+def example(text: str) -> Example:
+    return Example((Message("user", text), Message("assistant", "답")))
+
+
+def make(owner, name: str = "문의", count: int = 10) -> Dataset:
+    dataset = Dataset.objects.create(owner=owner, name=name)
+    version = DatasetVersion.objects.create(
+        dataset=dataset, status="ready", example_count=count, format="jsonl-prompt"
+    )
+    with segments.Writer(versions.folder(version), segment_rows=4) as writer:
+        for number in range(count):
+            writer.add(example(f"{name} {number}"))
+    return dataset
+
+
+@pytest.fixture
+def dataset(user) -> Dataset:
+    return make(user)
+
+
+def texts(version: DatasetVersion) -> list[str]:
+    found = versions.examples(version, 0, 100)
+    return [one.messages[0].content.split()[-1] for one in found]
+
+
+def use(dataset: Dataset, status: str = "succeeded") -> DatasetVersion:
+    version = editing.newest(dataset)
+    Job.objects.create(owner=dataset.owner, version=version, status=status, base="tiny")
+    return version
+
+
+def test_edits_collect_in_one_open_version(dataset):
+    first = editing.newest(dataset)
+    editing.replace(dataset, 3, example("새 질문"))
+    editing.add(dataset, [example("더한 질문")])
+    second = editing.remove(dataset, [0, 1])
+    assert texts(first) == [str(number) for number in range(10)]
+    assert texts(second) == ["2", "질문", "4", "5", "6", "7", "8", "9", "질문"]
+    second.refresh_from_db()
+    assert (second.number, second.parent, second.is_open) == (2, first, True)
+    assert second.example_count == 9 and second.fingerprint != first.fingerprint
+    assert editing.restore(dataset, 0) == second and texts(second)[0] == "0"
+
+
+def test_a_version_that_a_job_used_never_changes(dataset):
+    editing.remove(dataset, [0])
+    used = use(dataset)
+    editing.remove(dataset, [1])
+    assert texts(used)[0] == "1" and texts(editing.newest(dataset))[0] == "2"
+    assert editing.newest(dataset).number == 3
+
+
+def test_starting_a_job_closes_the_version_and_another_edit_opens_a_new_one(
+    dataset, user, settings
+):
+    settings.MIN_EXAMPLES = 1
+    version = editing.remove(dataset, [0])
+    draft = jobs.create_draft(user)
+    jobs.edit(draft, version=version)
+    before = jobs.fingerprint(draft)
+    editing.remove(dataset, [1])
+    draft = Job.objects.get(pk=draft.pk)
+    assert (
+        jobs.fingerprint(draft) != before
+    )  # what was seen on the page is no longer what would run
+    versions.freeze(draft.version)
+    assert editing.remove(dataset, [2]).number == 3
+
+
+def test_a_draft_follows_to_the_version_with_the_edits(dataset, user):
+    draft = jobs.create_draft(user)
+    jobs.edit(draft, version=editing.newest(dataset))
+    edited = editing.remove(dataset, [0])
+    draft.refresh_from_db()
+    assert draft.version == edited
+
+
+def test_counts_of_tokens_are_forgotten_with_an_edit(dataset):
+    version = editing.remove(dataset, [0])
+    versions.token_count(version, "tiny", 512)
+    editing.remove(dataset, [1])
+    assert not TokenCount.objects.exists()
+
+
+def test_a_row_that_is_gone_is_said_to_be(dataset):
+    editing.remove(dataset, [3])
+    with pytest.raises(UserError) as refused:
+        editing.replace(dataset, 3, example("x"))
+    assert refused.value.code == "row_gone"
+
+
+def test_data_that_is_being_read_or_could_not_be_read_takes_no_edits(dataset):
+    for status, code in (("reading", "data_being_read"), ("failed", "data_not_readable")):
+        DatasetVersion.objects.update(status=status)
+        with pytest.raises(UserError) as refused:
+            editing.remove(dataset, [0])
+        assert refused.value.code == code
+
+
+def test_a_set_for_validation_is_split_off_and_nothing_is_in_both(dataset):
+    editing.remove(dataset, [0, 9])
+    editing.restore(dataset, 9)
+    apart = editing.split(dataset, "검증", 3)
+    left, taken = texts(editing.newest(dataset)), texts(editing.newest(apart))
+    assert len(taken) == 3 and len(left) == 6
+    assert sorted(left + taken) == [str(number) for number in range(1, 10)]
+    assert editing.newest(apart).example_count == 3 and apart.owner == dataset.owner
+    with pytest.raises(UserError):
+        editing.split(dataset, "검증", 6)
+
+
+def test_going_back_to_an_earlier_version_loses_nothing(dataset):
+    first = editing.newest(dataset)
+    second = editing.remove(dataset, [0, 1, 2])
+    third = editing.go_back(dataset, first)
+    assert len(texts(third)) == 10 and len(texts(second)) == 7
+    assert editing.newest(dataset) == third
+
+
+def test_purging_takes_raw_files_and_unused_versions_and_leaves_what_jobs_used(dataset):
+    use(dataset)
+    editing.remove(dataset, [0])
+    editing.save(dataset)
+    unused = editing.newest(dataset)
+    last = editing.remove(dataset, [1])
+    for version in dataset.versions.all():
+        (versions.folder(version) / "raw").write_text("비밀")
+    assert editing.purge(dataset) == 1
+    assert not versions.folder(unused).exists()
+    assert [version.number for version in dataset.versions.order_by("number")] == [1, 3]
+    assert texts(last) == [str(number) for number in range(2, 10)]
+    assert not any((versions.folder(one) / "raw").exists() for one in dataset.versions.all())
+
+
+@pytest.mark.parametrize(
+    ("turns", "code"),
+    [
+        ([("user", "질문"), ("assistant", " ")], "answer_missing"),
+        ([("assistant", "답")], "order_wrong"),
+        ([], "answer_missing"),
+    ],
+)
+def test_what_is_no_example_is_refused_as_the_reader_would(turns, code):
+    with pytest.raises(UserError) as refused:
+        editing.example_of(turns)
+    assert refused.value.code == code
+
+
+def test_line_ends_of_a_form_are_made_plain_and_an_empty_system_prompt_is_left_out():
+    made = editing.example_of([("system", " "), ("user", "가\r\n나"), ("assistant", "다")])
+    assert made == Example((Message("user", "가\n나"), Message("assistant", "다")))
