@@ -34,6 +34,7 @@ WITHOUT_DJANGO = (
     "training/datasets/names.py",
     "training/datasets/objects.py",
     "training/datasets/parquet.py",
+    "training/datasets/plain.py",
     "training/datasets/read.py",
     "training/datasets/records.py",
     "training/datasets/segments.py",

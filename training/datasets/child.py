@@ -96,12 +96,14 @@ def read(folder: Path, raw: Path, choices: Choices) -> dict:
     reader = _opened(raw, choices)
     say("layout", layout=reader.layout)
     with segments.Writer(folder) as writer:
-        for number, found in enumerate(reader):
-            if isinstance(found, Problem):
+        for number, found in enumerate(reader.batches()):
+            if isinstance(found, list):
+                writer.add_many(found)
+            elif isinstance(found, Problem):
                 writer.add_problem(found)
             else:
                 writer.add(found)
-            if number % ROWS_BETWEEN_LOOKS == 0:
+            if isinstance(found, list) or number % ROWS_BETWEEN_LOOKS == 0:
                 progress(reader.done_bytes, reader.size_bytes)
         written = writer.close()
     return {

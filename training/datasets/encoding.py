@@ -172,7 +172,8 @@ def _refuse_nul(head: bytes, encoding: str) -> None:
 
 
 def is_plain(text: str) -> bool:
-    return "\0" not in text and unicodedata.is_normalized("NFC", text) and _is_whole(text)
+    has_odd = "\0" in text or "\ufeff" in text
+    return not has_odd and unicodedata.is_normalized("NFC", text) and _is_whole(text)
 
 
 def _is_whole(text: str) -> bool:

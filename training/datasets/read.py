@@ -14,6 +14,7 @@ from training.datasets.choices import Choices
 from training.datasets.encoding import Detected, detect, fitting
 from training.datasets.grids import text_grid
 from training.datasets.lines import Lines
+from training.datasets.plain import Talk
 from training.datasets.records import Records
 from training.datasets.shapes import Problem
 from training.datasets.tables import Table
@@ -128,7 +129,17 @@ class Reader:
         return self.lines.done_bytes if self.lines else 0
 
     def __iter__(self) -> Iterator[Example | Problem]:
-        """Raises: UserError `columns_unknown`, `column_unknown`, `mapping_incomplete`,
+        """Raises: UserError of batches."""
+        for found in self.batches():
+            if isinstance(found, list):
+                yield from (talk.example() for talk in found)
+            else:
+                yield found
+
+    def batches(self) -> Iterator[list[Talk] | Example | Problem]:
+        """Yield the same as iteration, plain examples many at a time.
+
+        Raises: UserError `columns_unknown`, `column_unknown`, `mapping_incomplete`,
         `template_braces`, `file_empty`, `line_too_long`, `quote_open`, `parquet_broken`."""
         try:
             yield from self.source

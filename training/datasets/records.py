@@ -2,21 +2,37 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from training.chat import Example
-from training.datasets import names, talks
+from training.datasets import names, objects, plain, talks
 from training.datasets.choices import Choices
-from training.datasets.lines import Lines, LineTooLong, split
-from training.datasets.names import CONVERSATION, PAIR, TURNS, Shape
-from training.datasets.objects import Found, Objects, wrapper_length
+from training.datasets.lines import Block, Lines, LineTooLong, split
+from training.datasets.names import CONVERSATION, MESSAGES, PAIR, TURNS, Shape
+from training.datasets.objects import LEARNT_LINES, Objects, wrapper_length
 from training.datasets.shapes import Meaning, Mistake, Problem, missing_part, problem
 from training.errors import UserError
 
 SAMPLE_RECORDS, COLUMNS_LIMIT = 50, 100
 COLUMNS_IGNORED = "columns_ignored"
+
+Found = list[plain.Talk] | Example | Problem
+
+
+class Plan(NamedTuple):
+    """How the records with one set of keys are read the short way."""
+
+    kind: str
+    """PAIR, MESSAGES or ''."""
+    first: str
+    second: str
+    is_ignoring: bool
+
+
+NOT_PLAIN = Plan("", "", "", False)
 
 
 class Records:
@@ -43,7 +59,12 @@ class Records:
         self.header = self.header[:COLUMNS_LIMIT]
         self.head = [[value.get(name) for name in self.header] for value in sample[:5]]
         self.shape = self._first_shape(sample)
+        self.is_empty = True
+        self.unknown: tuple[str, ...] = ()
+        self.is_fast = not choices.mapping
+        """Whether plain records may take the short way."""
         self._meanings: dict[tuple[str, ...], Meaning | Mistake] = {}
+        self._plans: dict[tuple[str, ...], Plan] = {}
 
     def _sample(self) -> list[dict]:
         found = self._found(set())
@@ -57,17 +78,17 @@ class Records:
                 return names.mapped(tuple(self.header), names.mapping(known, tuple(value)))
         return None
 
-    def _found(self, notes: set[str]) -> Iterator[Found]:
-        objects = Objects(notes, self.skip)
+    def _found(self, notes: set[str]) -> Iterator[objects.Found]:
+        reader = Objects(notes, self.skip)
         lines = self.open_lines()
         try:
             for block in lines.blocks():
                 if isinstance(block, LineTooLong):
-                    yield from objects.feed_too_long(block)
+                    yield from reader.feed_too_long(block)
                     continue
                 for number, line in enumerate(split(block.text), block.line):
-                    yield from objects.feed(number, line)
-            yield from objects.end()
+                    yield from reader.feed(number, line)
+            yield from reader.end()
         finally:
             lines.close()
 
@@ -83,7 +104,7 @@ class Records:
             return None
         return Meaning(known, tuple(self.header), self.notes)
 
-    def __iter__(self) -> Iterator[Example | Problem]:
+    def __iter__(self) -> Iterator[Found]:
         """Raises: UserError `columns_unknown`, `column_unknown`, `mapping_incomplete`,
         `file_empty`."""
         if grouped := self._grouped():
@@ -92,26 +113,106 @@ class Records:
                 self.notes.add(COLUMNS_IGNORED)
             yield from talks.examples(lambda: self._turns(grouped), self.folder, self.notes)
             return
-        unknown: tuple[str, ...] = ()
-        is_empty = True
-        for line, row, value in self._found(self.notes):
-            is_empty = False
+        reader = Objects(self.notes, self.skip)
+        lines = self.open_lines()
+        try:
+            for block in lines.blocks():
+                if isinstance(block, LineTooLong):
+                    yield from self._carefully(reader.feed_too_long(block))
+                else:
+                    yield from self._block(reader, block, lines.is_plain)
+            yield from self._carefully(reader.end())
+        finally:
+            lines.close()
+        if self.is_empty:
+            raise UserError("file_empty")
+        if self.unknown and not self.kind:
+            raise UserError("columns_unknown", columns=names.listed(self.unknown))
+
+    def _block(self, reader: Objects, block: Block, is_plain: bool) -> Iterator[Found]:
+        """Yield what some lines hold: plain ones many at a time, the others with care."""
+        values: Sequence[dict | None] | None = None
+        if not reader.is_within and self.is_fast:
+            values = plain.objects(block) or plain.objects_line_by_line(block)
+        is_clean = is_plain and not plain.needs_cleaning(block)
+        batch: list[plain.Talk] = []
+        lines: list[str] | None = split(block.text) if values is None else None
+        for place in range(len(lines or values or ())):
+            value = None if values is None or reader.is_within else values[place]
+            found = self._plain(value) if value is not None else None
+            if found is not None and not is_clean:
+                found = plain.cleaned(found, self.notes)
+            if found is not None:
+                if block.line + place < LEARNT_LINES:
+                    reader.learn(block.line + place, value or {})
+                batch.append(found)
+                continue
+            if batch:
+                yield batch
+                batch = []
+            lines = lines or split(block.text)
+            yield from self._carefully(reader.feed(block.line + place, lines[place]))
+        if batch:
+            yield batch
+
+    def _plain(self, value: dict) -> plain.Talk | None:
+        """Return what a record is if that is plain to see."""
+        keys = tuple(value)
+        plan = self._plans.get(keys)
+        if plan is None:
+            plan = self._plan(keys)
+        if plan.kind == PAIR:
+            found = plain.pair(value[plan.first], value[plan.second])
+        elif plan.kind == MESSAGES:
+            found = plain.talk(value[plan.first])
+        else:
+            return None
+        if found is not None:
+            self.is_empty = False
+            self.kind = self.kind or plan.kind
+            if plan.is_ignoring:
+                self.notes.add(COLUMNS_IGNORED)
+        return found
+
+    def _plan(self, keys: tuple[str, ...]) -> Plan:
+        plan = NOT_PLAIN
+        try:
+            known = self._meaning(keys).shape
+        except Mistake:
+            known = None
+        if (
+            known
+            and known.kind == PAIR
+            and set(known.places) <= {"prompt", "answer", "conversation", "order"}
+        ):
+            first, second = (known.places[part] for part in ("prompt", "answer"))
+            if isinstance(first, int) and isinstance(second, int):
+                plan = Plan(PAIR, keys[first], keys[second], bool(known.ignored))
+        elif known and known.kind == MESSAGES and set(known.places) == {"messages"}:
+            place = known.places["messages"]
+            if isinstance(place, int):
+                plan = Plan(MESSAGES, keys[place], "", bool(known.ignored))
+        if len(self._plans) < 1000:
+            self._plans[keys] = plan
+        return plan
+
+    def _carefully(self, found: Iterable[objects.Found]) -> Iterator[Found]:
+        for line, row, value in found:
+            self.is_empty = False
             try:
                 if isinstance(value, Mistake):
                     raise value
                 try:
                     meaning, values = self.meant(value)
                 except Mistake:
-                    unknown = unknown or tuple(value)
+                    self.unknown = self.unknown or tuple(value)
                     raise
                 self.kind = self.kind or meaning.shape.kind
+                if meaning.shape.ignored:
+                    self.notes.add(COLUMNS_IGNORED)
                 yield meaning.example(values)
             except Mistake as mistake:
                 yield problem(line, mistake, row)
-        if is_empty:
-            raise UserError("file_empty")
-        if unknown and not self.kind:
-            raise UserError("columns_unknown", columns=names.listed(unknown))
 
     def meant(self, value: dict) -> tuple[Meaning, Sequence]:
         """Return what a record means and its values in that order.
@@ -132,8 +233,6 @@ class Records:
                 self._meanings[keys] = found
         if isinstance(found, Mistake):
             raise found
-        if found.shape.ignored:
-            self.notes.add(COLUMNS_IGNORED)
         return found
 
     def _new_meaning(self, keys: tuple[str, ...]) -> Meaning | Mistake:

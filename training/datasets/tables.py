@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from training.chat import Example
-from training.datasets import names, talks
+from training.datasets import names, plain, talks
 from training.datasets.choices import Choices
-from training.datasets.grids import HEADER_ROWS, Grid, is_blank
+from training.datasets.grids import HEADER_ROWS, Csv, Grid, Row, is_blank
 from training.datasets.names import Shape
 from training.datasets.shapes import Meaning, Mistake, Problem, problem
 from training.errors import UserError
@@ -18,6 +18,8 @@ from training.errors import UserError
 COLUMNS_LIMIT = 16_384
 HEAD_ROWS = 5
 ROWS_SKIPPED, COLUMNS_IGNORED = "rows_above_skipped", "columns_ignored"
+
+Found = list[plain.Talk] | Example | Problem
 
 
 class Table:
@@ -39,7 +41,7 @@ class Table:
         """The shape that is read: the recognised one, or the mapping's."""
         self.head = [cells for line, cells, _ in first if line > self.header_line][:HEAD_ROWS]
 
-    def _filled(self) -> Iterator[tuple[int, list, Mistake | None]]:
+    def _filled(self) -> Iterator[Row]:
         return (row for row in self.grid.rows() if not is_blank(row[1]))
 
     def _header(self, first: list) -> tuple[list[str], int]:
@@ -64,7 +66,7 @@ class Table:
             raise UserError("columns_unknown", columns=names.listed(self.header))
         return known
 
-    def __iter__(self) -> Iterator[Example | Problem]:
+    def __iter__(self) -> Iterator[Found]:
         """Raises: UserError `columns_unknown`, `column_unknown`, `mapping_incomplete` and those
         of the grid."""
         known = self.known = self._known()
@@ -74,13 +76,41 @@ class Table:
         if known.is_grouped:
             yield from talks.examples(lambda: self._turns(meaning), self.folder, self.notes)
             return
-        for line, cells, mistake in self._rows():
-            try:
-                if mistake:
-                    raise mistake
-                yield meaning.example(cells)
-            except Mistake as error:
-                yield problem(line, error, self._shown(cells))
+        yield from self._pairs(known, meaning)
+
+    def _pairs(self, known: Shape, meaning: Meaning) -> Iterator[Found]:
+        """Yield one example a row; plain rows of CSV many at a time."""
+        first, second = known.places.get("prompt"), known.places.get("answer")
+        is_fast = isinstance(self.grid, Csv) and set(known.places) == {"prompt", "answer"}
+        is_fast = is_fast and isinstance(first, int) and isinstance(second, int)
+        width = len(self.header)
+        batch: list[plain.Talk] = []
+        for line, cells, mistake in self.grid.rows():
+            if is_fast and len(cells) == width and not mistake and line > self.header_line:
+                found = plain.pair(cells[first], cells[second])  # type: ignore[index]
+                if found is not None and self.grid.is_plain:  # type: ignore[attr-defined]
+                    batch.append(found)
+                    if len(batch) == plain.BATCH:
+                        yield batch
+                        batch = []
+                    continue
+            if batch:
+                yield batch
+                batch = []
+            for row in self._checked(line, cells, mistake):
+                yield self._carefully(meaning, *row)
+        if batch:
+            yield batch
+
+    def _carefully(
+        self, meaning: Meaning, line: int, cells: list, mistake: Mistake | None
+    ) -> Example | Problem:
+        try:
+            if mistake:
+                raise mistake
+            return meaning.example(cells)
+        except Mistake as error:
+            return problem(line, error, self._shown(cells))
 
     def _turns(self, meaning: Meaning) -> Iterator[talks.Turn]:
         records = (
@@ -89,19 +119,23 @@ class Table:
         )
         return talks.turns(records, self.notes)
 
-    def _rows(self) -> Iterator[tuple[int, list, Mistake | None]]:
+    def _rows(self) -> Iterator[Row]:
         """Yield the rows below the header that are not blank, each as wide as the header."""
-        width = len(self.header)
         for line, cells, mistake in self.grid.rows():
-            if line <= self.header_line or is_blank(cells):
-                if line < self.header_line and not is_blank(cells):
-                    self.notes.add(ROWS_SKIPPED)
-                continue
-            if len(cells) > width and not mistake and not is_blank(cells[width:]):
-                mistake = Mistake("cells_too_many", expected=width, found=len(cells))
-            if len(cells) < width:
-                cells = cells + [""] * (width - len(cells))
-            yield line, cells, mistake
+            yield from self._checked(line, cells, mistake)
+
+    def _checked(self, line: int, cells: list, mistake: Mistake | None) -> Iterator[Row]:
+        """Yield a row if it is one of the data."""
+        if is_blank(cells) or line <= self.header_line:
+            if line < self.header_line and not is_blank(cells):
+                self.notes.add(ROWS_SKIPPED)
+            return
+        width = len(self.header)
+        if len(cells) > width and not mistake and not is_blank(cells[width:]):
+            mistake = Mistake("cells_too_many", expected=width, found=len(cells))
+        if len(cells) < width:
+            cells = cells + [""] * (width - len(cells))
+        yield line, cells, mistake
 
     def _shown(self, cells: Sequence) -> str:
         texts = [one if isinstance(one, str) else "" if one is None else str(one) for one in cells]
