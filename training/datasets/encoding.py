@@ -13,8 +13,10 @@ from pathlib import Path
 from training.datasets.choices import ENCODINGS
 from training.errors import UserError
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
 HEAD_BYTES = 1 << 16
+LINE_BYTES = 1 << 22
+"""Lines longer than this are not proved to be plain."""
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -112,21 +114,22 @@ def _wide(head: bytes) -> str | None:
 
 def strictly(path: Path, encoding: str) -> Detected | None:
     """Return the encoding if every byte of a file is a letter of it."""
-    is_all_plain, carried = True, ""
+    is_all_plain = True
+    is_wide = "16" in encoding or "32" in encoding  # a byte 10 is no line end there
     try:
         decoder = codecs.getincrementaldecoder(encoding)("strict")
         with path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
+                if is_all_plain:  # whole lines: nothing is composed across a newline
+                    chunk += file.readline(LINE_BYTES)
+                    is_cut = is_wide or not chunk.endswith(b"\n")
+                    is_all_plain = not is_cut or not file.peek(1)
                 text = decoder.decode(chunk)
-                if is_all_plain:  # cut at a newline, across which nothing is composed
-                    end = text.rfind("\n") + 1
-                    is_all_plain = bool(end) or len(carried) < CHUNK_BYTES
-                    is_all_plain = is_all_plain and is_plain(carried + text[:end])
-                    carried = text[end:] if end else carried + text
-        last = decoder.decode(b"", final=True)
-        return Detected(encoding, is_plain=is_all_plain and is_plain(carried + last))
+                is_all_plain = is_all_plain and is_plain(text)
+        decoder.decode(b"", final=True)
     except (UnicodeError, LookupError):
         return None
+    return Detected(encoding, is_plain=is_all_plain)
 
 
 def _nearly(path: Path, head: bytes) -> Detected:
@@ -173,8 +176,4 @@ def _refuse_nul(head: bytes, encoding: str) -> None:
 
 def is_plain(text: str) -> bool:
     has_odd = "\0" in text or "\ufeff" in text
-    return not has_odd and unicodedata.is_normalized("NFC", text) and _is_whole(text)
-
-
-def _is_whole(text: str) -> bool:
-    return text.isascii() or SURROGATE.search(text) is None
+    return not has_odd and (text.isascii() or unicodedata.is_normalized("NFC", text))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from training.datasets.encoding import Detected, is_plain
+from training.datasets.encoding import Detected
 
 BLOCK_BYTES = 1 << 18
 LINE_LIMIT = 32 * 1024 * 1024
@@ -51,7 +51,7 @@ class Lines:
         self.number = 0
         self.is_over = False
         self.is_plain = detected.is_plain
-        """Whether every letter given so far is composed, undamaged and no NUL."""
+        """Whether every letter is known to be composed, undamaged and no NUL."""
         self._blocks = self.blocks()
         self._pending: Iterator[str] = iter(())
 
@@ -73,17 +73,14 @@ class Lines:
         return next(self)
 
     def lists(self) -> Iterator[list[str]]:
-        """Yield the lines many at a time; sets is_plain and is_over, not number.
+        """Yield the lines many at a time; sets is_over, not number.
 
         Raises: LineTooLong, after which nothing comes.
         """
         for block in self.blocks():
             if isinstance(block, LineTooLong):
                 raise block
-            text = block.text
-            if self.is_plain and not self.detected.is_plain:
-                self.is_plain = is_plain(text)
-            yield split(text)
+            yield split(block.text)
         self.is_over = True
 
     def blocks(self) -> "Iterator[Block | LineTooLong]":
@@ -143,7 +140,8 @@ def _blocks(pieces: "Iterator[bytes] | Iterator[str]") -> "Iterator[Block | Line
             number += 1
         end = piece.rfind(newline) + 1  # type: ignore[arg-type]
         if end:
-            whole = newline[:0].join([*parts, piece[:end]])  # type: ignore[arg-type, list-item]
+            head = piece[:end]
+            whole = newline[:0].join([*parts, head]) if size else head  # type: ignore[arg-type, list-item]
             yield from _bounded(number, whole)
             number += whole.count(newline)  # type: ignore[arg-type]
             parts, size = [piece[end:]], len(piece) - end

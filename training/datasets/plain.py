@@ -4,6 +4,7 @@ What is not plain in every respect is left to the careful readers (objects.py, s
 would have made the same of the rest: tests/datasets/test_plain.py holds the two together.
 """
 
+import re
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -31,6 +32,7 @@ class Talk(msgspec.Struct, gc=False):
 
 DECODER = msgspec.json.Decoder()
 ENCODE: Callable[[Talk], bytes] = msgspec.json.Encoder().encode
+ESCAPES = re.compile(rb"\\[ur]")
 UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
@@ -43,19 +45,19 @@ def objects(block: Block) -> list[dict] | None:
     content = block.content
     if isinstance(content, bytes):
         count = content.count(b"\n") + (not content.endswith(b"\n"))
-        is_even = content.startswith(b"{") and content.count(b"\n{") == count - 1
-        is_even = is_even and content.count(b"}\n") == content.count(b"\n")
+        is_even = content.startswith(b"{") and content.endswith((b"}\n", b"}"))
+        is_even = is_even and content.count(b"}\n{") == count - 1
     else:
         count = content.count("\n") + (not content.endswith("\n"))
-        is_even = content.startswith("{") and content.count("\n{") == count - 1
-        is_even = is_even and content.count("}\n") == content.count("\n")
+        is_even = content.startswith("{") and content.endswith(("}\n", "}"))
+        is_even = is_even and content.count("}\n{") == count - 1
     if not is_even:
         return None
     try:
         values = DECODER.decode_lines(content)
     except UNREADABLE:
         return None
-    is_whole = len(values) == count and all(value.__class__ is dict for value in values)
+    is_whole = len(values) == count and set(map(type, values)) == {dict}
     return values if is_whole else None
 
 
@@ -77,8 +79,8 @@ def _object(line: str) -> dict | None:
 def needs_cleaning(block: Block) -> bool:
     """Say whether escapes may stand for letters that text() would clean."""
     if isinstance(block.content, bytes):
-        return b"\\u" in block.content or b"\\r" in block.content
-    return "\\u" in block.content or "\\r" in block.content
+        return ESCAPES.search(block.content) is not None
+    return ESCAPES.search(block.content.encode("utf-8", "replace")) is not None
 
 
 def pair(prompt: object, answer: object) -> Talk | None:

@@ -65,6 +65,7 @@ class Records:
         """Whether plain records may take the short way."""
         self._meanings: dict[tuple[str, ...], Meaning | Mistake] = {}
         self._plans: dict[tuple[str, ...], Plan] = {}
+        self._last_plan = NOT_PLAIN
 
     def _sample(self) -> list[dict]:
         found = self._found(set())
@@ -134,40 +135,45 @@ class Records:
         values: Sequence[dict | None] | None = None
         if not reader.is_within and self.is_fast:
             values = plain.objects(block) or plain.objects_line_by_line(block)
+        if values is None:
+            for number, line in enumerate(split(block.text), block.line):
+                yield from self._carefully(reader.feed(number, line))
+            return
         is_clean = is_plain and not plain.needs_cleaning(block)
         batch: list[plain.Talk] = []
-        lines: list[str] | None = split(block.text) if values is None else None
-        for place in range(len(lines or values or ())):
-            value = None if values is None or reader.is_within else values[place]
-            found = self._plain(value) if value is not None else None
-            if found is not None and not is_clean:
-                found = plain.cleaned(found, self.notes)
-            if found is not None:
-                if block.line + place < LEARNT_LINES:
-                    reader.learn(block.line + place, value or {})
-                batch.append(found)
-                continue
+        lines: list[str] | None = None
+        is_within, to_learn = False, LEARNT_LINES - block.line
+        for place, value in enumerate(values):
+            if value is not None and not is_within:
+                found = self._plain(value)
+                if found is not None and not is_clean:
+                    found = plain.cleaned(found, self.notes)
+                if found is not None:
+                    batch.append(found)
+                    if place < to_learn:
+                        reader.learn(block.line + place, value)
+                    continue
             if batch:
                 yield batch
                 batch = []
             lines = lines or split(block.text)
             yield from self._carefully(reader.feed(block.line + place, lines[place]))
+            is_within = reader.is_within
         if batch:
             yield batch
 
     def _plain(self, value: dict) -> plain.Talk | None:
         """Return what a record is if that is plain to see."""
         keys = tuple(value)
-        plan = self._plans.get(keys)
-        if plan is None:
-            plan = self._plan(keys)
+        plan = self._plans.get(keys) or self._plan(keys)
         if plan.kind == PAIR:
             found = plain.pair(value[plan.first], value[plan.second])
         elif plan.kind == MESSAGES:
             found = plain.talk(value[plan.first])
         else:
             return None
-        if found is not None:
+        if found is not None and plan is not self._last_plan:
+            self._last_plan = plan
             self.is_empty = False
             self.kind = self.kind or plan.kind
             if plan.is_ignoring:

@@ -32,6 +32,8 @@ class Table:
         self.folder = folder
         self.notes = notes
         self.choices = choices
+        self.is_fast = True
+        """Whether plain rows may take the short way."""
         first = list(itertools.islice(self._filled(), HEADER_ROWS + HEAD_ROWS))
         if not first:
             raise UserError("file_empty")
@@ -81,7 +83,11 @@ class Table:
     def _pairs(self, known: Shape, meaning: Meaning) -> Iterator[Found]:
         """Yield one example a row; plain rows of CSV many at a time."""
         first, second = known.places.get("prompt"), known.places.get("answer")
-        is_fast = isinstance(self.grid, Csv) and set(known.places) == {"prompt", "answer"}
+        is_fast = (
+            self.is_fast
+            and isinstance(self.grid, Csv)
+            and set(known.places) == {"prompt", "answer"}
+        )
         is_fast = is_fast and isinstance(first, int) and isinstance(second, int)
         width = len(self.header)
         batch: list[plain.Talk] = []
