@@ -72,8 +72,9 @@ def test_an_upload_is_read_into_segments_and_told(tmp_path):
     told = said[-1]
     size = (folder / "raw").stat().st_size
     assert code == 0
-    assert {"kind": "progress", "phase": "read"}.items() <= said[0].items()
-    assert said[0]["total_bytes"] == size
+    assert said[0]["kind"] == "layout"
+    assert {"kind": "progress", "phase": "read"}.items() <= said[1].items()
+    assert said[1]["total_bytes"] == size
     assert told == {
         "kind": "read", "examples": 250, "problems": 1, "encoding": "utf-8",
         "format": "jsonl-prompt", "notes": [], "size_bytes": size,

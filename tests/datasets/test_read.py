@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from training.chat import Example, Message
-from training.datasets import objects, tables
+from training.datasets import objects, talks
 from training.datasets.read import Reader
 from training.datasets.shapes import Problem
 from training.errors import UserError
@@ -176,9 +176,9 @@ def test_byte_order_mark_and_odd_line_ends_do_no_harm(tmp_path):
         ('{"messages": [{"role": "wizard", "content": "a"}]}', "role_unknown"),
         ('{"messages": [{"role": 5, "content": "a"}]}', "role_unknown"),
         ('{"messages": [{"role": "user", "content": ["a"]}]}', "content_not_text"),
-        (json.dumps(talk("user")), "answer_missing"),
-        (json.dumps(talk("system")), "answer_missing"),
-        (json.dumps(talk("assistant")), "order_wrong"),
+        (json.dumps(talk("user")), "assistant_missing"),
+        (json.dumps(talk("system")), "assistant_missing"),
+        (json.dumps(talk("assistant")), "first_not_user"),
         (json.dumps(talk("user", "user", "assistant")), "order_wrong"),
         (json.dumps(talk("user", "system", "assistant")), "order_wrong"),
         (json.dumps(talk("system", "system", "user", "assistant")), "order_wrong"),
@@ -223,7 +223,7 @@ def test_a_record_with_broken_letters_is_named_and_the_rest_read(tmp_path):
 
 
 def test_a_line_that_is_too_long_is_named_and_the_next_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.datasets.encoding.LINE_LIMIT", 1000)
+    monkeypatch.setattr("training.datasets.lines.LINE_LIMIT", 1000)
     good = '{"prompt": "good", "completion": "one"}\n'
     _, examples, problems = read(tmp_path, good + '{"prompt": "' + "x" * 5000 + '"}\n' + good)
     assert len(examples) == 2
@@ -276,7 +276,7 @@ def test_rows_of_a_conversation_need_not_stand_together(tmp_path):
     content = "C_ID,role,content\nx,user,a\ny,user,c\nx,assistant,b\ny,assistant,d\nz,user,e\n"
     _, examples, problems = read(tmp_path, content)
     assert examples == [pair("a", "b"), pair("c", "d")]
-    assert [(one.line, one.code) for one in problems] == [(6, "answer_missing")]
+    assert [(one.line, one.code) for one in problems] == [(6, "assistant_missing")]
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
@@ -341,7 +341,7 @@ def test_a_bad_row_is_named_and_the_rows_around_it_are_read(tmp_path, row, code)
     [
         ("0,user,a\n0,user,b\n0,assistant,c\n", 3, "order_wrong"),
         ("0,user,a\n0,wizard,b\n", 3, "role_unknown"),
-        ("0,user,a\n", 2, "answer_missing"),
+        ("0,user,a\n", 2, "assistant_missing"),
         ("0,user,a\n0,assistant,b,c\n", 3, "cells_too_many"),
     ],
 )
@@ -361,7 +361,7 @@ def test_a_quote_that_never_closes_is_named_by_the_row_where_it_opens(tmp_path):
 
 
 def test_one_conversation_id_in_all_rows_does_not_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "TURN_LIMIT", 10)
+    monkeypatch.setattr(talks, "TURN_LIMIT", 10)
     content = "C_ID,role,content\n" + "0,user,a\n0,assistant,b\n" * 50 + "1,user,c\n1,assistant,d\n"
     _, examples, (problem,) = read(tmp_path, content)
     assert examples == [pair("c", "d")]
@@ -385,8 +385,9 @@ def test_a_table_without_known_columns_is_refused_with_the_columns_found(tmp_pat
         ("\n  <HTML lang=ko>", "file_is_page"),
         ("<!-- x --><html>", "file_is_page"),
         ("그냥 글입니다.\n또 한 줄.\n", "columns_unknown"),
-        (b"PK\x03\x04 xl/workbook.xml", "file_excel"),
-        ("," * 1_000_000, "columns_unknown"),
+        (b"PK\x03\x04 xl/workbook.xml", "sheet_broken"),
+        ("a," * 1_000_000, "columns_too_many"),
+        ("," * 1_000_000, "file_empty"),
     ],
 )
 def test_what_is_no_data_is_refused_by_name(tmp_path, content, code):

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training import lifeline
-from training.datasets import segments
+from training.datasets import layout, segments
+from training.datasets.choices import ENCODINGS, Choices
 from training.datasets.read import Reader
 from training.datasets.shapes import Problem
 from training.errors import UserError
@@ -49,10 +50,11 @@ def say(kind: str, **fields: object) -> None:
 def run(folder: Path) -> None:
     """Do what a folder's order says.
 
-    Raises: UserError of fetch and Reader.
+    Raises: UserError of Choices, fetch and Reader.
     """
     order = json.loads((folder / "order.json").read_text("utf-8"))
     raw = folder / order["raw"]
+    choices = Choices.of(order.get("choices"))
     segments.clear(folder)
     file_name = order.get("file_name", "")
     if order["source"] == "url":
@@ -67,23 +69,41 @@ def run(folder: Path) -> None:
             on_progress=Progress("fetch"),
         )
         file_name = fetched.file_name
-    say("read", **read(folder, raw), file_name=file_name)
+    say("read", **read(folder, raw, choices), file_name=file_name)
 
 
-def read(folder: Path, raw: Path) -> dict:
+def _opened(raw: Path, choices: Choices) -> Reader:
+    """Open a file; where its letters can't be read, tell what could be chosen.
+
+    Raises: UserError of Reader.
+    """
+    try:
+        return Reader(raw, choices)
+    except UserError as error:
+        if error.code in ("file_undecodable", "encoding_unfit"):
+            say("layout", layout=layout.of_unreadable(ENCODINGS))
+        raise
+
+
+def read(folder: Path, raw: Path, choices: Choices) -> dict:
     """Read `raw` into the folder's segments and return what is to be told.
+
+    Tells the layout before, so that it is known also when reading fails.
 
     Raises: UserError of Reader.
     """
     progress = Progress("read")
-    reader = Reader(raw)
+    reader = _opened(raw, choices)
+    say("layout", layout=reader.layout)
     with segments.Writer(folder) as writer:
-        for number, found in enumerate(reader):
-            if isinstance(found, Problem):
+        for number, found in enumerate(reader.batches()):
+            if isinstance(found, list):
+                writer.add_many(found)
+            elif isinstance(found, Problem):
                 writer.add_problem(found)
             else:
                 writer.add(found)
-            if number % ROWS_BETWEEN_LOOKS == 0:
+            if isinstance(found, list) or number % ROWS_BETWEEN_LOOKS == 0:
                 progress(reader.done_bytes, reader.size_bytes)
         written = writer.close()
     return {

@@ -1,23 +1,22 @@
-"""Which letters a file is written in, and its lines as text, in bounded memory.
+"""Which letters a text file is written in.
 
-A path goes in; an encoding (proved over the whole file) and numbered lines come out. Knows
-nothing of formats. The ladder: BOM, strict UTF-8, NUL pattern (UTF-16), CP949, and only then
+A path goes in; an encoding, proved over the whole file, comes out. Knows nothing of formats. The ladder: BOM, strict UTF-8, NUL pattern (UTF-16), CP949, and only then
 charset-normalizer, which by itself takes short Korean files for Chinese ones.
 """
 
 import codecs
-import io
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from training.datasets.choices import ENCODINGS
 from training.errors import UserError
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
 HEAD_BYTES = 1 << 16
-LINE_LIMIT = 32 * 1024 * 1024
-"""Longest line, in characters."""
+LINE_BYTES = 1 << 22
+"""Lines longer than this are not proved to be plain."""
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -25,20 +24,6 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-KINDS = (
-    (b"%PDF-", "PDF"),
-    (b"\x1f\x8b", "GZIP"),
-    (b"7z\xbc\xaf\x27\x1c", "7Z"),
-    (b"Rar!", "RAR"),
-    (b"PAR1", "Parquet"),
-    (b"\x89PNG", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"GIF8", "GIF"),
-    (b"SQLite format 3", "SQLite"),
-    (b"HWP Document File", "HWP"),
-)
-OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-ZIP = b"PK\x03\x04"
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -48,73 +33,64 @@ class Detected:
     """Name of a Python codec."""
     is_damaged: bool = False
     """A few bytes are not letters of this encoding; they are read as lone surrogates."""
+    is_plain: bool = field(default=False, compare=False)
+    """It is known that all letters are composed (NFC) and none is NUL."""
 
     @property
     def errors(self) -> str:
         return "surrogateescape" if self.is_damaged else "strict"
 
-
-class LineTooLong(Exception):
-    """A line of more than LINE_LIMIT characters; what follows it can still be read."""
-
-    def __init__(self, line: int, row: str) -> None:
-        super().__init__(line)
-        self.line = line
-        self.row = row
-
-
-class Lines:
-    """The lines of a file, numbered from 1; every kind of line end becomes a newline.
-
-    Raises (while iterating): LineTooLong, after which iteration may go on.
-    """
-
-    def __init__(self, path: Path, detected: Detected) -> None:
-        self.raw = path.open("rb", buffering=CHUNK_BYTES)
-        self.text = io.TextIOWrapper(self.raw, detected.encoding, detected.errors, newline=None)
-        self.number = 0
-        self.is_over = False
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self.text.readline(LINE_LIMIT + 1)
-        if not line:
-            self.is_over = True
-            raise StopIteration
-        self.number += 1
-        if len(line) > LINE_LIMIT and not line.endswith("\n"):
-            self._skip_rest()
-            raise LineTooLong(self.number, line[:500])
-        return line
-
-    def _skip_rest(self) -> None:
-        while (rest := self.text.readline(CHUNK_BYTES)) and not rest.endswith("\n"):
-            pass
-
     @property
-    def done_bytes(self) -> int:
-        return 0 if self.raw.closed else self.raw.tell()
-
-    def close(self) -> None:
-        self.text.close()
+    def is_utf_8(self) -> bool:
+        return self.encoding in ("utf-8", "utf-8-sig") and not self.is_damaged
 
 
-def detect(path: Path) -> Detected:
-    """Find the encoding that fits every byte of a file.
+def detect(path: Path, chosen: str | None = None) -> Detected:
+    """Find the encoding that fits every byte of a file, or prove the one that was chosen.
 
-    Raises: UserError `file_empty`, `file_excel`, `file_old_office`, `file_binary`,
-        `file_undecodable`.
+    Raises: UserError `file_empty`, `file_binary`, `file_undecodable`, `encoding_unfit`.
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    _refuse_binary(head)
+    if not head:
+        raise UserError("file_empty")
+    if chosen:
+        return _proved(path, head, chosen)
     for encoding in _candidates(head):
-        if is_strictly(path, encoding):
+        if (found := strictly(path, encoding)) is not None:
             _refuse_nul(head, encoding)
-            return Detected(encoding)
+            return found
     return _nearly(path, head)
+
+
+def _proved(path: Path, head: bytes, chosen: str) -> Detected:
+    """Raises: UserError `encoding_unfit`."""
+    encoding = "utf-8-sig" if chosen == "utf-8" and head.startswith(codecs.BOM_UTF8) else chosen
+    if (found := strictly(path, encoding)) is not None:
+        return found
+    if encoding in ("utf-8", "utf-8-sig", "cp949"):
+        good, bad = _letters(path, encoding)
+        if good >= 20 * bad:
+            return Detected(encoding, is_damaged=True)
+    raise UserError("encoding_unfit", encoding=chosen)
+
+
+def fitting(path: Path, detected: Detected | None) -> list[str]:
+    """Return the offered encodings that the beginning of a file can be read in, the detected
+    one first."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    found = [detected.encoding.removesuffix("-sig")] if detected else []
+    for encoding in ENCODINGS:
+        if encoding.startswith(("utf-16", "utf-32")) and not head[:4096].count(0):
+            continue
+        try:
+            text = codecs.getincrementaldecoder(encoding)("strict").decode(head)
+        except UnicodeError:
+            continue
+        if text and encoding not in found:
+            found.append(encoding)
+    return found
 
 
 def _candidates(head: bytes) -> list[str]:
@@ -136,17 +112,24 @@ def _wide(head: bytes) -> str | None:
     return "utf-16-be" if even > odd else "utf-16-le"
 
 
-def is_strictly(path: Path, encoding: str) -> bool:
-    """Say whether every byte of a file is a letter of this encoding."""
+def strictly(path: Path, encoding: str) -> Detected | None:
+    """Return the encoding if every byte of a file is a letter of it."""
+    is_all_plain = True
+    is_wide = "16" in encoding or "32" in encoding  # a byte 10 is no line end there
     try:
         decoder = codecs.getincrementaldecoder(encoding)("strict")
         with path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
-                decoder.decode(chunk)
+                if is_all_plain:  # whole lines: nothing is composed across a newline
+                    chunk += file.readline(LINE_BYTES)
+                    is_cut = is_wide or not chunk.endswith(b"\n")
+                    is_all_plain = not is_cut or not file.peek(1)
+                text = decoder.decode(chunk)
+                is_all_plain = is_all_plain and is_plain(text)
         decoder.decode(b"", final=True)
     except (UnicodeError, LookupError):
-        return False
-    return True
+        return None
+    return Detected(encoding, is_plain=is_all_plain)
 
 
 def _nearly(path: Path, head: bytes) -> Detected:
@@ -160,9 +143,10 @@ def _nearly(path: Path, head: bytes) -> Detected:
         if good >= 20 * bad:
             return Detected(encoding, is_damaged=True)
     guess = None if bom else _guess(head)
-    if guess is None or not is_strictly(path, guess):
+    found = strictly(path, guess) if guess else None
+    if found is None:
         raise UserError("file_undecodable")
-    return Detected(guess)
+    return found
 
 
 def _letters(path: Path, encoding: str) -> tuple[int, int]:
@@ -185,19 +169,11 @@ def _guess(head: bytes) -> str | None:
     return best.encoding if best else None
 
 
-def _refuse_binary(head: bytes) -> None:
-    if not head:
-        raise UserError("file_empty")
-    if head.startswith(ZIP):
-        is_excel = b"xl/" in head or b"[Content_Types].xml" in head
-        raise UserError("file_excel") if is_excel else UserError("file_binary", kind="ZIP")
-    if head.startswith(OLD_OFFICE):
-        raise UserError("file_old_office")
-    for mark, kind in KINDS:
-        if head.startswith(mark):
-            raise UserError("file_binary", kind=kind)
-
-
 def _refuse_nul(head: bytes, encoding: str) -> None:
     if "16" not in encoding and "32" not in encoding and head.count(0) * 4 > len(head):
         raise UserError("file_binary", kind="?")
+
+
+def is_plain(text: str) -> bool:
+    has_odd = "\0" in text or "\ufeff" in text
+    return not has_odd and (text.isascii() or unicodedata.is_normalized("NFC", text))

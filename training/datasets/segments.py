@@ -13,10 +13,11 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 
 from training.chat import Example, Message
+from training.datasets.plain import Talk, encoded
 from training.datasets.shapes import Problem
 
 SEGMENT_ROWS = 100_000
@@ -76,6 +77,24 @@ class Writer:
         if len(self._offsets) == self.segment_rows:
             self._close_segment()
             self._open()
+
+    def add_many(self, talks: list[Talk]) -> None:
+        """Add many at once; they are written as `add` writes them."""
+        while talks:
+            now = talks[: self.segment_rows - len(self._offsets)]
+            talks = talks[len(now) :]
+            lines = encoded(now)
+            ends = accumulate(
+                map(len, lines), lambda end, size: end + size + 1, initial=self._position
+            )
+            self._offsets.extend(islice(ends, len(lines)))
+            written = b"\n".join(lines) + b"\n"
+            self._position += len(written)
+            self._hash.update(written)
+            self._file.write(written)
+            if len(self._offsets) == self.segment_rows:
+                self._close_segment()
+                self._open()
 
     def add_problem(self, problem: Problem) -> None:
         self.problem_count += 1

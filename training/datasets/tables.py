@@ -1,283 +1,158 @@
-"""Examples out of CSV and its kin: lines go in, Examples and Problems come out.
+"""Examples out of a grid of rows, be it CSV, Markdown, a sheet or Parquet.
 
-The first row names the columns. Rows of one conversation need not stand together; those that
-do not are sorted on disk, so that memory stays bounded.
+The header names the columns: the first row, or one of the next where a title stands above it.
 """
 
-import csv
 import itertools
-import json
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from training.chat import Example
-from training.datasets.encoding import LINE_LIMIT, Lines, LineTooLong
-from training.datasets.shapes import (
-    CONVERSATION,
-    PAIR,
-    Mistake,
-    Problem,
-    Shape,
-    conversation,
-    listed,
-    pair,
-    printable,
-    problem,
-    shape,
-    text,
-)
+from training.datasets import names, plain, talks
+from training.datasets.choices import Choices
+from training.datasets.grids import HEADER_ROWS, Csv, Grid, Row, is_blank
+from training.datasets.names import Shape
+from training.datasets.shapes import Meaning, Mistake, Problem, problem
 from training.errors import UserError
 
-DELIMITERS = ",;\t|"
-TURN_LIMIT = 10_000
-"""Most turns of one conversation."""
-SAMPLE_SIZE = 65_536
-SPOOL = "spool.sqlite3"
-csv.field_size_limit(LINE_LIMIT)
+COLUMNS_LIMIT = 16_384
+HEAD_ROWS = 5
+ROWS_SKIPPED, COLUMNS_IGNORED = "rows_above_skipped", "columns_ignored"
 
-Row = tuple[int, list[str], Mistake | None]
-"""Line where it begins, its cells, and what is wrong with it."""
-
-
-class Turn(NamedTuple):
-    conversation: str
-    line: int
-    role: str
-    content: str
-    mistake: Mistake | None = None
-
-    @property
-    def row(self) -> str:
-        shown = (self.conversation, self.role, self.content)
-        return self.content if self.mistake else ", ".join(shown)
+Found = list[plain.Talk] | Example | Problem
 
 
 class Table:
-    """One table; `shape` and `header` are known from the start."""
+    """One table; `header`, `head` and `shape` are known from the start, `shape` is None where
+    nothing is recognised."""
 
-    def __init__(self, open_lines: Callable[[], Lines], folder: Path, notes: set[str]) -> None:
-        """Raises: UserError `columns_unknown`, `file_empty`, `line_too_long`."""
-        self.open_lines = open_lines
+    def __init__(self, grid: Grid, folder: Path, notes: set[str], choices: Choices) -> None:
+        """Raises: UserError `file_empty`, `columns_too_many` and those of the grid."""
+        self.grid = grid
         self.folder = folder
         self.notes = notes
-        self.delimiter, self.header, self.shape = self._recognise()
-        if self.shape.ignored:
-            notes.add("columns_ignored")
-
-    def _recognise(self) -> tuple[str, list[str], Shape]:
-        sample = self._sample()
-        for delimiter in DELIMITERS:
-            header = _header(sample, delimiter)
-            known = shape(tuple(header))
-            if known and known.kind in (PAIR, CONVERSATION):
-                return delimiter, header, known
-        raise UserError("columns_unknown", columns=listed(_header(sample, _sniffed(sample))))
-
-    def _sample(self) -> list[str]:
-        """Return the first lines from the header on.
-
-        Raises: UserError `file_empty`, `line_too_long`.
-        """
-        sample: list[str] = []
-        lines = self.open_lines()
-        try:
-            for line in lines:
-                if sample or line.strip("\ufeff\0 \r\n"):
-                    sample.append(line)
-                if len(sample) == 20 or sum(map(len, sample)) > SAMPLE_SIZE:
-                    break
-        except LineTooLong as error:
-            raise _too_long(error.line) from None
-        finally:
-            lines.close()
-        if not sample:
+        self.choices = choices
+        self.is_fast = True
+        """Whether plain rows may take the short way."""
+        first = list(itertools.islice(self._filled(), HEADER_ROWS + HEAD_ROWS))
+        if not first:
             raise UserError("file_empty")
-        return sample
+        self.header, self.header_line = self._header(first)
+        self.shape: Shape | None = names.shape(tuple(self.header))
+        self.known = self.shape
+        """The shape that is read: the recognised one, or the mapping's."""
+        self.head = [cells for line, cells, _ in first if line > self.header_line][:HEAD_ROWS]
 
-    def __iter__(self) -> Iterator[Example | Problem]:
-        """Raises: UserError `line_too_long`, `quote_open`."""
-        is_scattered = self.shape.kind == CONVERSATION and self._is_scattered()
-        lines = self.open_lines()
-        try:
-            if self.shape.kind == PAIR:
-                yield from self._pairs(lines)
-            else:
-                turns = self._turns(lines)
-                yield from self._sorted_talks(turns) if is_scattered else _joined(turns)
-        finally:
-            lines.close()
+    def _filled(self) -> Iterator[Row]:
+        return (row for row in self.grid.rows() if not is_blank(row[1]))
 
-    def _rows(self, lines: Lines) -> Iterator[Row]:
-        """Yield the rows below the header that are not blank, with the line each begins at.
+    def _header(self, first: list) -> tuple[list[str], int]:
+        """Return the columns' names and the line on which they stand, 0 for on none.
 
-        Raises: UserError `line_too_long`, `quote_open`.
+        Raises: UserError `columns_too_many`.
         """
-        reader = csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True)
-        is_header = True
-        while True:
-            start = lines.number + 1
-            try:
-                cells = next(reader, None)
-            except LineTooLong as error:
-                raise _too_long(error.line) from None
-            except csv.Error:
-                raise UserError("quote_open", line=start) from None
-            if cells is None:
-                return
-            if not any(cell.strip("\ufeff\0 \r\n\t") for cell in cells):
-                continue
-            if is_header:
-                is_header = False
-            elif lines.is_over:  # the end of the file came within quotes
-                yield start, cells, Mistake("quote_unclosed")
-            elif any(cell.strip() for cell in cells[len(self.header) :]):
-                expected, found = len(self.header), len(cells)
-                yield start, cells, Mistake("cells_too_many", expected=expected, found=found)
-            else:
-                yield start, cells + [""] * (len(self.header) - len(cells)), None
+        if (widest := max(len(cells) for _, cells, _ in first)) > COLUMNS_LIMIT:
+            raise UserError("columns_too_many", found=widest, limit=COLUMNS_LIMIT)
+        if self.choices.has_header is False:
+            return names.numbered(widest), 0
+        for line, cells, _ in first[:HEADER_ROWS]:
+            if names.shape(header := tuple(named(cells))):
+                return list(header), line
+        return named(first[0][1]), first[0][0]
 
-    # --- one example a row ----------------------------------------------------------------------
-    def _pairs(self, lines: Lines) -> Iterator[Example | Problem]:
-        for line, cells, wrong in self._rows(lines):
-            try:
-                if wrong:
-                    raise wrong
-                yield self._pair(cells)
-            except Mistake as mistake:
-                yield problem(line, mistake, self.delimiter.join(cells))
+    def _known(self) -> Shape:
+        """Raises: UserError `columns_unknown`, `column_unknown`, `mapping_incomplete`."""
+        header = tuple(self.header)
+        known = names.mapped(header, self.choices.mapping) if self.choices.mapping else self.shape
+        if known is None:
+            raise UserError("columns_unknown", columns=names.listed(self.header))
+        return known
 
-    def _pair(self, cells: list[str]) -> Example:
-        parts = {part: text(cells[place], part) for part, place in self.shape.places.items()}
-        return pair(
-            parts["prompt"],
-            parts["answer"],
-            extra=parts.get("extra", ""),
-            system=parts.get("system", ""),
+    def __iter__(self) -> Iterator[Found]:
+        """Raises: UserError `columns_unknown`, `column_unknown`, `mapping_incomplete` and those
+        of the grid."""
+        known = self.known = self._known()
+        if known.ignored:
+            self.notes.add(COLUMNS_IGNORED)
+        meaning = Meaning(known, tuple(self.header), self.notes)
+        if known.is_grouped:
+            yield from talks.examples(lambda: self._turns(meaning), self.folder, self.notes)
+            return
+        yield from self._pairs(known, meaning)
+
+    def _pairs(self, known: Shape, meaning: Meaning) -> Iterator[Found]:
+        """Yield one example a row; plain rows of CSV many at a time."""
+        first, second = known.places.get("prompt"), known.places.get("answer")
+        is_fast = (
+            self.is_fast
+            and isinstance(self.grid, Csv)
+            and set(known.places) == {"prompt", "answer"}
         )
+        is_fast = is_fast and isinstance(first, int) and isinstance(second, int)
+        width = len(self.header)
+        batch: list[plain.Talk] = []
+        for line, cells, mistake in self.grid.rows():
+            if is_fast and len(cells) == width and not mistake and line > self.header_line:
+                found = plain.pair(cells[first], cells[second])  # type: ignore[index]
+                if found is not None and self.grid.is_plain:  # type: ignore[attr-defined]
+                    batch.append(found)
+                    if len(batch) == plain.BATCH:
+                        yield batch
+                        batch = []
+                    continue
+            if batch:
+                yield batch
+                batch = []
+            for row in self._checked(line, cells, mistake):
+                yield self._carefully(meaning, *row)
+        if batch:
+            yield batch
 
-    # --- several rows an example ----------------------------------------------------------------
-    def _turns(self, lines: Lines) -> Iterator[Turn]:
-        """Yield turn by turn; an empty conversation id is the one above (merged cells)."""
-        places = self.shape.places
-        current = ""
-        for line, cells, wrong in self._rows(lines):
-            cells += [""] * (len(self.header) - len(cells))
-            name = cells[places["conversation"]].strip()
-            if not name and current:
-                self.notes.add("conversation_ids_filled")
-            current = name or current
-            if wrong:
-                yield Turn(current, line, "", self.delimiter.join(cells), wrong)
-            else:
-                yield Turn(current, line, cells[places["role"]], cells[places["content"]])
-
-    def _is_scattered(self) -> bool:
-        """Say whether a conversation goes on after another one has begun."""
-        lines = self.open_lines()
+    def _carefully(
+        self, meaning: Meaning, line: int, cells: list, mistake: Mistake | None
+    ) -> Example | Problem:
         try:
-            names = (turn.conversation for turn in self._turns(lines))
-            return _comes_back(name for name, _ in itertools.groupby(names))
-        finally:
-            lines.close()
+            if mistake:
+                raise mistake
+            return meaning.example(cells)
+        except Mistake as error:
+            return problem(line, error, self._shown(cells))
 
-    def _sorted_talks(self, turns: Iterable[Turn]) -> Iterator[Example | Problem]:
-        """Sort the turns by conversation in a file beside the data."""
-        path = self.folder / SPOOL
-        path.unlink(missing_ok=True)
-        spool = sqlite3.connect(path, isolation_level=None)
-        try:
-            spool.execute("PRAGMA journal_mode=OFF")
-            spool.execute("PRAGMA synchronous=OFF")
-            spool.execute("CREATE TABLE turns (id, line, role, content, bad)")
-            spool.execute("BEGIN")
-            spool.executemany("INSERT INTO turns VALUES (?, ?, ?, ?, ?)", map(_stored, turns))
-            spool.execute("CREATE TABLE talks AS SELECT id, min(line) first FROM turns GROUP BY id")
-            spool.execute("CREATE UNIQUE INDEX by_id ON talks (id)")
-            found = spool.execute(
-                "SELECT turns.* FROM turns CROSS JOIN talks USING (id) ORDER BY first, line"
-            )
-            yield from _joined(map(_restored, found))
-        finally:
-            spool.close()
-            path.unlink(missing_ok=True)
+    def _turns(self, meaning: Meaning) -> Iterator[talks.Turn]:
+        records = (
+            (line, cells, meaning, mistake, lambda cells=cells: self._shown(cells))
+            for line, cells, mistake in self._rows()
+        )
+        return talks.turns(records, self.notes)
 
+    def _rows(self) -> Iterator[Row]:
+        """Yield the rows below the header that are not blank, each as wide as the header."""
+        for line, cells, mistake in self.grid.rows():
+            yield from self._checked(line, cells, mistake)
 
-def _comes_back(names: Iterable[str]) -> bool:
-    """Say whether a name may come twice; rising numbers, the usual case, need no memory."""
-    highest, seen = -1, set()
-    for name in names:
-        if name.isascii() and name.isdigit() and len(name) < 19:
-            if int(name) <= highest:
-                return True
-            highest = int(name)
-        elif hash(name) in seen:
-            return True
-        else:
-            seen.add(hash(name))
-    return False
+    def _checked(self, line: int, cells: list, mistake: Mistake | None) -> Iterator[Row]:
+        """Yield a row if it is one of the data."""
+        if is_blank(cells) or line <= self.header_line:
+            if line < self.header_line and not is_blank(cells):
+                self.notes.add(ROWS_SKIPPED)
+            return
+        width = len(self.header)
+        if len(cells) > width and not mistake and not is_blank(cells[width:]):
+            mistake = Mistake("cells_too_many", expected=width, found=len(cells))
+        if len(cells) < width:
+            cells = cells + [""] * (width - len(cells))
+        yield line, cells, mistake
+
+    def _shown(self, cells: Sequence) -> str:
+        texts = [one if isinstance(one, str) else "" if one is None else str(one) for one in cells]
+        while texts and not texts[-1] and len(texts) > len(self.header):
+            texts.pop()
+        return (self.grid.delimiter or ", ").join(texts)
 
 
-def _joined(turns: Iterable[Turn]) -> Iterator[Example | Problem]:
-    for _, group in itertools.groupby(turns, key=lambda turn: turn.conversation):
-        taken: list[Turn] = []
-        size = 0
-        for turn in group:
-            size += len(turn.content)
-            if len(taken) <= TURN_LIMIT and size <= LINE_LIMIT:
-                taken.append(turn)
-        yield _talk(taken, is_whole=len(taken) <= TURN_LIMIT and size <= LINE_LIMIT)
-
-
-def _talk(turns: list[Turn], is_whole: bool) -> Example | Problem:
-    at = turns[0]
-    try:
-        if not is_whole:
-            raise Mistake("conversation_too_long", turns=TURN_LIMIT, limit_mb=LINE_LIMIT >> 20)
-        for at in turns:
-            if at.mistake:
-                raise at.mistake
-        at = turns[0]
-        return conversation([(turn.role, turn.content) for turn in turns])
-    except Mistake as mistake:
-        number = mistake.params.get("turn")
-        at = turns[number - 1] if isinstance(number, int) else at
-        return problem(at.line, mistake, at.row)
-
-
-def _stored(turn: Turn) -> tuple:
-    name, role, content = (
-        value.encode("utf-8", "surrogatepass")
-        for value in (turn.conversation, turn.role, turn.content)
-    )
-    bad = json.dumps([turn.mistake.code, turn.mistake.params]) if turn.mistake else ""
-    return name, turn.line, role, content, bad
-
-
-def _restored(row: tuple) -> Turn:
-    name, line, role, content, bad = row
-    code, params = json.loads(bad) if bad else ("", {})
-    name, role, content = (
-        value.decode("utf-8", "surrogatepass") for value in (name, role, content)
-    )
-    return Turn(name, line, role, content, Mistake(code, **params) if bad else None)
-
-
-def _header(sample: list[str], delimiter: str) -> list[str]:
-    try:
-        cells = next(csv.reader(sample, delimiter=delimiter, skipinitialspace=True))
-    except csv.Error:
-        return []
-    return [printable(cell).strip("\ufeff \t\r\n") for cell in cells]
-
-
-def _sniffed(sample: list[str]) -> str:
-    try:
-        return csv.Sniffer().sniff("".join(sample)[:4096], delimiters=DELIMITERS).delimiter
-    except csv.Error:
-        return max(DELIMITERS, key=sample[0][:4096].count)
-
-
-def _too_long(line: int) -> UserError:
-    return UserError("line_too_long", line=line, limit_mb=LINE_LIMIT >> 20)
+def named(cells: Sequence) -> list[str]:
+    """Return a row as names of columns."""
+    return [
+        names.printable(names.clean(cell if isinstance(cell, str) else str(cell or "")))
+        for cell in cells
+    ]
