@@ -1,6 +1,7 @@
 """Workbooks and Parquet files, made on the spot by the programs that make them."""
 
 import datetime
+import io
 import zipfile
 
 import openpyxl
@@ -50,6 +51,15 @@ def test_the_first_sheet_with_rows_is_read_and_another_can_be_chosen(tmp_path):
     assert {"kind": "sheet", "sheets": ["빈", "자료", "둘"], "sheet": "자료"}.items() <= (
         reader.layout.items()
     )
+
+
+def test_a_hidden_sheet_is_not_the_first_choice(tmp_path):
+    path = workbook(tmp_path, 목록=[["Q", "A"], ["c", "d"]], 자료=[["질문", "답변"], ["a", "b"]])
+    book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()))
+    book["목록"].sheet_state = "hidden"
+    book.save(path)
+    reader = Reader(path)
+    assert (list(reader), reader.done_bytes) == ([pair("a", "b")], path.stat().st_size)
 
 
 def test_a_sheet_that_is_not_there_is_named(tmp_path):

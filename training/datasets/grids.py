@@ -34,6 +34,8 @@ class Grid(Protocol):
     """What its format is called."""
     delimiter: str
     """What parts its cells; '' where nothing does."""
+    done: float
+    """How much of it was given, 0 to 1; text counts its bytes instead."""
 
     def rows(self) -> Iterator[Row]:
         """Yield every row, from the beginning at each call."""
@@ -49,7 +51,7 @@ def is_blank(cells: list) -> bool:
 class Csv:
     """Cells parted by a letter, quoted where they hold it."""
 
-    label = "csv"
+    label, done = "csv", 0.0
 
     def __init__(self, open_lines: Callable[[], Lines], delimiter: str) -> None:
         self.open_lines = open_lines
@@ -88,7 +90,7 @@ class Csv:
 class Markdown:
     """A table of pipes with a row of dashes below its header."""
 
-    label, delimiter = "markdown", "|"
+    label, delimiter, done = "markdown", "|", 0.0
 
     def __init__(self, open_lines: Callable[[], Lines]) -> None:
         self.open_lines = open_lines

@@ -24,7 +24,7 @@ class Parquet:
         file = self._opened()
         self.header: list[str] = list(file.schema_arrow.names)
         self.row_count = file.metadata.num_rows
-        self.read_rows = 0
+        self.done = 0.0
         if len(self.header) > COLUMNS_LIMIT:
             raise UserError("columns_too_many", found=len(self.header), limit=COLUMNS_LIMIT)
 
@@ -47,7 +47,7 @@ class Parquet:
                 for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     number += 1
                     yield number, [value(one) for one in values], None
-                self.read_rows = number
+                self.done = number / max(number, self.row_count)
         except (OSError, ValueError, NotImplementedError, pyarrow.ArrowException) as error:
             raise UserError("parquet_broken") from error
 

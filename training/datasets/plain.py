@@ -14,6 +14,7 @@ from training.datasets.lines import Block, split
 from training.datasets.shapes import Mistake, text
 
 BATCH = 1000
+OTHER = {"user": "assistant", "assistant": "user"}
 
 
 class Said(msgspec.Struct, gc=False):
@@ -98,17 +99,20 @@ def talk(messages: object) -> Talk | None:
         return None
     found: list[Said] = []
     expected = "user"
-    for message in messages:  # type: ignore[attr-defined]
-        if message.__class__ is not dict or len(message) != 2:
-            return None
-        role, content = message.get("role"), message.get("content")
-        if content.__class__ is not str or not content or content.isspace():
-            return None
-        if role == expected:
-            expected = "assistant" if role == "user" else "user"
-        elif role != "system" or found:
-            return None
-        found.append(Said(role, content))
+    try:
+        for message in messages:  # type: ignore[attr-defined]
+            role, content = message["role"], message["content"]
+            if len(message) != 2 or content.__class__ is not str or not content:
+                return None
+            if role == expected:
+                expected = OTHER[role]
+            elif role != "system" or found:
+                return None
+            if content.isspace():
+                return None
+            found.append(Said(role, content))
+    except (KeyError, TypeError):  # not {role, content}
+        return None
     return Talk(tuple(found)) if expected == "user" and len(found) > 1 else None
 
 

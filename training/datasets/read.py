@@ -126,6 +126,8 @@ class Reader:
 
     @property
     def done_bytes(self) -> int:
+        if isinstance(self.source, Table) and self.lines is None:
+            return int(self.source.grid.done * self.size_bytes)
         return self.lines.done_bytes if self.lines else 0
 
     def __iter__(self) -> Iterator[Example | Problem]:

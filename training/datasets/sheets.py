@@ -44,21 +44,27 @@ class Sheet:
             names = ", ".join(self.names)[:300]
             raise UserError("sheet_unknown", name=chosen[:100], sheets=names)
         self.name, self._sheet = self._chosen(chosen)
+        self.done = 0.0
 
     def _chosen(self, chosen: str | None) -> tuple[str, Any]:
         """Return the chosen sheet, or the first that has rows.
 
         Raises: UserError `file_empty`, `sheet_broken`.
         """
-        for name in [chosen] if chosen is not None else self.names:
+        for name in [chosen] if chosen is not None else self._visible_first():
             sheet = _safely(self._book.get_sheet_by_name, name)
             if sheet.height:
                 return name, sheet
         raise UserError("file_empty")
 
+    def _visible_first(self) -> list[str]:
+        seen = {sheet.name: str(sheet.visible) for sheet in self._book.sheets_metadata}
+        return sorted(self.names, key=lambda name: not seen.get(name, "").endswith("Visible"))
+
     def rows(self) -> Iterator[Row]:
         """Yield rows with their numbers in the sheet."""
         for number, values in enumerate(self._sheet.iter_rows(), 1):
+            self.done = number / max(number, self._sheet.total_height)
             cells = [shown(value) for value in values]
             if not is_blank(cells):
                 yield number, cells, None
