@@ -303,6 +303,119 @@ def library(owner: User) -> QuerySet[DatasetVersion]:
     ).select_related("dataset")
 
 
+ENCODING_NAMES = {
+    "utf-8": "UTF-8", "cp949": "CP949 (EUC-KR)", "utf-16": "UTF-16", "utf-16-le": "UTF-16 LE",
+    "utf-16-be": "UTF-16 BE", "utf-32": "UTF-32", "johab": "Johab", "shift_jis": "Shift_JIS",
+    "gb18030": "GB18030", "big5": "Big5", "cp1252": "Windows-1252",
+}  # fmt: skip
+DELIMITER_NAMES = {
+    ",": gettext_lazy("쉼표(,)"), ";": gettext_lazy("쌍반점(;)"),
+    "\t": gettext_lazy("탭"), "|": gettext_lazy("세로줄(|)"),
+}  # fmt: skip
+BY_ITSELF = gettext_lazy("알아서 고르기")
+
+
+class LayoutForm(forms.Form):
+    """What a file's owner may say over the reader's own recognition: see datasets/choices.py."""
+
+    MAIN = {"prompt": gettext_lazy("질문이 있는 열"), "answer": gettext_lazy("답변이 있는 열")}
+    MORE = {
+        "system": gettext_lazy("시스템 프롬프트"), "conversation": gettext_lazy("대화 번호"),
+        "order": gettext_lazy("차례"), "role": gettext_lazy("말한 사람"), "content": gettext_lazy("한 말"),
+    }  # fmt: skip
+    TEMPLATES = {
+        "prompt_template": gettext_lazy("질문을 여러 열로 만들기"),
+        "answer_template": gettext_lazy("답변을 여러 열로 만들기"),
+    }
+
+    def __init__(self, layout: dict, chosen: dict, data: dict | None = None) -> None:
+        self.layout = layout
+        self.columns = layout.get("columns") or []
+        self.head = layout.get("head") or []
+        recognised = chosen.get("mapping") or layout.get("mapping") or {}
+        super().__init__(data, initial={**chosen, **self._shown(recognised)}, auto_id="layout_%s")
+        names = [(name, name) for name in dict.fromkeys(self.columns) if name]
+        for part, label in {**self.MAIN, **self.MORE}.items():
+            none = gettext_lazy("고르지 않음")
+            choices = [("", none), *names]
+            self.fields[part] = forms.ChoiceField(label=label, choices=choices, required=False)
+        for name, label in self.TEMPLATES.items():
+            self.fields[name] = forms.CharField(label=label, max_length=2000, required=False)
+        self._add_file_fields(layout)
+
+    def _shown(self, mapping: dict) -> dict:
+        """Tell columns from templates."""
+        return {
+            part if said in self.columns or part not in self.MAIN else f"{part}_template": said
+            for part, said in mapping.items()
+        }
+
+    def _add_file_fields(self, layout: dict) -> None:
+        kind = layout.get("kind")
+        if kind in ("table", "json"):
+            offered = [("", BY_ITSELF), *ENCODING_NAMES.items()]
+            self._add("encoding", gettext_lazy("글자 인코딩"), offered)
+        if kind == "table":
+            self._add(
+                "delimiter",
+                gettext_lazy("칸을 나누는 글자"),
+                [("", BY_ITSELF), *DELIMITER_NAMES.items()],
+            )
+        if kind == "sheet":
+            sheets = [(name, name) for name in layout.get("sheets") or []]
+            self._add("sheet", gettext_lazy("시트"), [("", BY_ITSELF), *sheets])
+            self.initial.setdefault("sheet", layout.get("sheet", ""))
+        if kind in ("table", "sheet"):
+            first = [
+                ("", BY_ITSELF),
+                ("yes", gettext_lazy("열 이름")),
+                ("no", gettext_lazy("데이터")),
+            ]
+            self._add("has_header", gettext_lazy("첫 줄"), first)
+            said = self.initial.get("has_header")
+            self.initial["has_header"] = {True: "yes", False: "no"}.get(said, "")
+
+    def _add(self, name: str, label: object, choices: list) -> None:
+        self.fields[name] = forms.ChoiceField(label=label, choices=choices, required=False)
+
+    @property
+    def main_parts(self) -> list:
+        return [self[name] for name in self.MAIN]
+
+    @property
+    def more_parts(self) -> list:
+        return [self[name] for name in (*self.MORE, *self.TEMPLATES)]
+
+    @property
+    def example(self) -> str:
+        """A template of the file's own first columns."""
+        named = [name for name in self.columns if name]
+        return " ".join(f"{{{name}}}" for name in named[:2])
+
+    @property
+    def has_more(self) -> bool:
+        return any(self[name].value() for name in (*self.MORE, *self.TEMPLATES))
+
+    @property
+    def file_fields(self) -> list:
+        names = ("encoding", "delimiter", "sheet", "has_header")
+        return [self[name] for name in names if name in self.fields]
+
+    def choices(self) -> dict:
+        """Return what was chosen, as Choices takes it."""
+        said = self.cleaned_data
+        mapping = {part: said[part] for part in (*self.MAIN, *self.MORE) if said.get(part)}
+        for part in self.MAIN:
+            if template := said.get(f"{part}_template"):
+                mapping[part] = template
+        found = {name: said[name] for name in ("encoding", "delimiter", "sheet") if said.get(name)}
+        if said.get("has_header"):
+            found["has_header"] = said["has_header"] == "yes"
+        if mapping and mapping != self.layout.get("mapping"):
+            found["mapping"] = mapping
+        return found
+
+
 class SplitForm(forms.Form):
     """Rows to be drawn into a dataset of their own."""
 

@@ -83,6 +83,7 @@ urlpatterns = [
         library.restore_row,
         name="dataset-row-restore",
     ),
+    path("data/<str:pk>/layout/", library.layout, name="dataset-layout"),
     path("data/<str:pk>/rename/", library.rename, name="dataset-rename"),
     path("data/<str:pk>/split/", library.split, name="dataset-split"),
     path("data/<str:pk>/refresh/", library.refresh, name="dataset-refresh"),

@@ -104,6 +104,11 @@ class DatasetVersion(Leased):
         return self.status in (self.Status.WAITING, self.Status.READING)
 
     @property
+    def is_of_a_file(self) -> bool:
+        """Whether its rows are those of a file as it was read, without edits."""
+        return self.source in (self.Source.UPLOAD, self.Source.URL, self.Source.SAMPLE)
+
+    @property
     def is_sample(self) -> bool:
         return self.source == self.Source.SAMPLE
 

@@ -216,8 +216,12 @@ def format_name(key: str) -> str:
         "prompt": _("질문과 답변"),
         "messages": _("대화(messages)"),
         "conversation": _("대화(C_ID)"),
+        "turns": _("대화(질문과 답변)"),
     }
-    return f"{kind.upper()} · {words.get(shape, shape)}" if shape else kind.upper()
+    kind = {"sheet": _("엑셀"), "markdown": "Markdown", "parquet": "Parquet"}.get(
+        kind, kind.upper()
+    )
+    return f"{kind} · {words.get(shape, shape)}" if shape else kind
 
 
 @register.filter

@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from studio.views import layouts
 from training.datasets import store, versions
 from training.models import Dataset, DatasetVersion
 
@@ -85,6 +86,7 @@ def dataset(request: HttpRequest, pk: str) -> HttpResponse:
         "users": versions.users(row),
         "versions": row.versions.order_by("-number").annotate(job_count=STARTED),
         "removed": removed(request, version),
+        "layout_form": layouts.form_of(version),
     }
     return render(request, "datasets/dataset.html", context | page_of(request, version))
 

@@ -148,10 +148,10 @@ def stale(request: HttpRequest, reason: str = "") -> HttpResponse:
     return render(request, "403.html", status=403)
 
 
-def safe_next(request: HttpRequest) -> str:
-    """Return where the form asks to go on to, if that is a page of ours; home otherwise."""
+def safe_next(request: HttpRequest, otherwise: str = "") -> str:
+    """Return where the form asks to go on to, if that is a page of ours; else home or elsewhere."""
     goal = request.POST.get("next") or request.GET.get("next") or ""
     is_path = goal.startswith("/")  # redirect() would take a word for the name of a view
     if is_path and url_has_allowed_host_and_scheme(goal, allowed_hosts={request.get_host()}):
         return goal
-    return reverse("home")
+    return otherwise or reverse("home")

@@ -11,13 +11,15 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from studio.forms import MergeForm, NameForm, SplitForm, UploadForm, UrlForm
+from studio.forms import LayoutForm, MergeForm, NameForm, SplitForm, UploadForm, UrlForm
 from studio.middleware import wants_json
 from studio.templatetags.studio import sentence, thousands
 from studio.views.datasets import PAGE, own, require_form
+from studio.views.frame import safe_next
 from studio.views.sending import attached, in_threads
 from training.chat import Example
 from training.datasets import editing, export, store, versions
+from training.datasets.choices import Choices
 from training.errors import UserError
 from training.models import Dataset
 
@@ -69,7 +71,8 @@ def kept(
     try:
         turns = [("system", said["system"])]
         for question, answer in said["exchanges"]:
-            turns += [("user", question), ("assistant", answer)]
+            if question.strip() or answer.strip():
+                turns += [("user", question), ("assistant", answer)]
         example = editing.example_of(turns)
         if position is None:
             version = editing.add(dataset, [example])
@@ -153,6 +156,23 @@ def merge(request: HttpRequest) -> HttpResponse:
         return back(version.dataset)
     status = 422 if request.method == "POST" else 200
     return render(request, "datasets/merge.html", {"form": form}, status=status)
+
+
+@require_POST
+def layout(request: HttpRequest, pk: str) -> HttpResponse:
+    """Read the newest version's file again, as the form says."""
+    dataset = found(request, pk)
+    version = editing.newest(dataset)
+    form = LayoutForm(version.layout, version.choices, request.POST)
+    context = {"dataset": dataset, "version": version, "layout_form": form}
+    if form.is_valid():
+        try:
+            choices = Choices.of(form.choices()).as_dict()
+            versions.read_again(dataset, version, choices)
+            return redirect(safe_next(request, reverse("dataset", args=[pk])))
+        except UserError as error:
+            context["error"] = error
+    return render(request, "datasets/layout.html", context, status=422)
 
 
 @require_POST

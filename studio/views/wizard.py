@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from studio.forms import LibraryForm, MethodForm, ModelForm, RecipeForm, UploadForm, UrlForm
 from studio.forms import library as own_library
 from studio.middleware import wants_json
-from studio.views import cards, lines
+from studio.views import cards, layouts, lines
 from studio.views.datasets import numbered
 from studio.views.drafts import Step, Summary
 from training import bases, jobs, recipe, recipe_file, samples, wording
@@ -204,9 +204,10 @@ def state_of(version: DatasetVersion | None) -> dict:
     """Return the first examples and problems of the chosen data, as far as it is read."""
     if version is None or version.is_busy:
         return {}
-    found = numbered(version, 0, SHOWN_EXAMPLES) if version.example_count else []
+    is_ready = version.status == DatasetVersion.Status.READY
+    found = numbered(version, 0, SHOWN_EXAMPLES) if is_ready and version.example_count else []
     problems = versions.problems(version, 0, SHOWN_PROBLEMS) if version.problem_count else []
-    return {"examples": found, "problems": problems}
+    return {"examples": found, "problems": problems, "layout_form": layouts.form_of(version)}
 
 
 def use(request: HttpRequest, job: Job, version: DatasetVersion) -> HttpResponse:

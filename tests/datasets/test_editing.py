@@ -157,9 +157,9 @@ def test_purging_takes_raw_files_and_unused_versions_and_leaves_what_jobs_used(d
 @pytest.mark.parametrize(
     ("turns", "code"),
     [
-        ([("user", "질문"), ("assistant", " ")], "answer_missing"),
-        ([("assistant", "답")], "order_wrong"),
-        ([], "answer_missing"),
+        ([("user", "질문"), ("assistant", " ")], "answer_empty"),
+        ([("assistant", "답")], "first_not_user"),
+        ([], "assistant_missing"),
     ],
 )
 def test_what_is_no_example_is_refused_as_the_reader_would(turns, code):

@@ -139,6 +139,7 @@ ROUTES: dict[str, Route] = {
     "data/<str:pk>/delete/": Route(OWNER, ("dataset",)),
     "data/new/": Route(EVERYBODY, form=_file),
     "data/merge/": Route(EVERYBODY, answers={"POST": 422}),  # nothing is chosen
+    "data/<str:pk>/layout/": Route(OWNER, DATA, answers={"POST": 422}),  # no raw file here
     "data/<str:pk>/rename/": Route(OWNER, DATA, lambda mine: {"name": "b"}),
     "data/<str:pk>/rows/new/": Route(OWNER, DATA, _turns),
     "data/<str:pk>/rows/<int:position>/": Route(OWNER, DATA, _turns),

@@ -11,10 +11,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 from training import lifeline
-from training.datasets import layout, segments
+from training.datasets import layout, segments, store
 from training.datasets.choices import ENCODINGS, Choices
 from training.datasets.read import Reader
 from training.datasets.shapes import Problem
@@ -53,6 +54,9 @@ def run(folder: Path) -> None:
     Raises: UserError of Choices, fetch and Reader.
     """
     order = json.loads((folder / "order.json").read_text("utf-8"))
+    if order["source"] == "merge":
+        say("read", **merge(folder, [Path(part) for part in order["parts"]]))
+        return
     raw = folder / order["raw"]
     choices = Choices.of(order.get("choices"))
     segments.clear(folder)
@@ -114,6 +118,26 @@ def read(folder: Path, raw: Path, choices: Choices) -> dict:
         "notes": sorted(reader.notes),
         "fingerprint": written.fingerprint,
         "size_bytes": reader.size_bytes,
+    }
+
+
+def merge(folder: Path, parts: list[Path]) -> dict:
+    """Write the rows of other folders into this one and return what is to be told."""
+    progress = Progress("merge", unit="rows")
+    total = sum(len(store.view(part)) for part in parts)
+    segments.clear(folder)
+    with segments.Writer(folder) as writer:
+        for number, example in enumerate(chain.from_iterable(map(store.iterate, parts))):
+            writer.add(example)
+            if number % ROWS_BETWEEN_LOOKS == 0:
+                progress(number, total)
+        written = writer.close()
+    return {
+        "examples": written.rows,
+        "problems": 0,
+        "format": "jsonl-messages",
+        "fingerprint": written.fingerprint,
+        "size_bytes": sum(path.stat().st_size for path in folder.glob("segment-*.jsonl")),
     }
 
 

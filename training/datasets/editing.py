@@ -25,13 +25,13 @@ COPIED = ("file_name", "url", "encoding", "format", "notes", "layout", "choices"
 
 
 def example_of(turns: Iterable[tuple[str, str]]) -> Example:
-    """Make an example of what somebody wrote into a form, empty turns left out.
+    """Make an example of what somebody wrote into a form; an empty system prompt is none.
 
-    Raises: UserError `example_wrong` with the reader's own reason.
+    Raises: UserError with the reader's own reason why it is no example.
     """
-    said = [(role, content.replace("\r\n", "\n")) for role, content in turns if content.strip()]
+    said = [(role, content) for role, content in turns if role != "system" or content.strip()]
     try:
-        return shapes.conversation(said)
+        return shapes.conversation(said, set())
     except shapes.Mistake as mistake:
         raise UserError(mistake.code, **mistake.params) from None
 
@@ -225,7 +225,7 @@ def refresh(dataset: Dataset) -> DatasetVersion:
         raise UserError("data_being_read")
     if not latest.url:
         raise UserError("data_without_url")
-    return versions.read_again(dataset, latest, latest.choices)
+    return versions.read_again(dataset, latest, latest.choices, refetch=True)
 
 
 def purge(dataset: Dataset) -> int:

@@ -70,7 +70,7 @@ def _create(owner, title: str = "", **facts) -> DatasetVersion:
 
 def _order_reading(version: DatasetVersion) -> DatasetVersion:
     order = {
-        "source": "url" if version.url else "upload",
+        "source": "url" if version.url and not has_raw(version) else "upload",
         "raw": RAW,
         "url": version.url,
         "file_name": version.file_name,
@@ -100,7 +100,9 @@ def freeze(version: DatasetVersion | None) -> None:
         DatasetVersion.objects.filter(pk=version.pk).update(is_open=False)
 
 
-def read_again(dataset: Dataset, version: DatasetVersion, choices: dict) -> DatasetVersion:
+def read_again(
+    dataset: Dataset, version: DatasetVersion, choices: dict, *, refetch: bool = False
+) -> DatasetVersion:
     """Queue another reading of a version's file or URL, with the user's choices, as a new version.
     One that nobody uses yet gives way to it.
 
@@ -109,7 +111,8 @@ def read_again(dataset: Dataset, version: DatasetVersion, choices: dict) -> Data
     if version.is_busy:
         raise UserError("data_being_read")
     raw = folder(version) / RAW
-    if not version.url and not raw.exists():
+    is_here = raw.exists() and not refetch
+    if not is_here and not version.url:
         raise UserError("raw_purged")
     facts = {"source": version.source, "url": version.url, "file_name": version.file_name}
     with transaction.atomic():
@@ -119,10 +122,26 @@ def read_again(dataset: Dataset, version: DatasetVersion, choices: dict) -> Data
             size_bytes=version.size_bytes, **facts,
         )  # fmt: skip
         Job.objects.filter(status=Job.Status.DRAFT, version=version).update(version=fresh)
-    folder(fresh).mkdir(parents=True, mode=0o700)
-    if raw.exists() and not version.url:
-        store.link(raw, folder(fresh) / RAW)
-    return _order_reading(fresh)
+        folder(fresh).mkdir(parents=True, mode=0o700)
+        if is_here:
+            store.link(raw, folder(fresh) / RAW)
+        if not version.jobs.exists() and version.is_of_a_file and choices != version.choices:
+            _give_way(version, fresh)
+        return _order_reading(fresh)
+
+
+def _give_way(version: DatasetVersion, fresh: DatasetVersion) -> None:
+    """Remove a reading that nobody used; the fresh one takes its number."""
+    gone, fresh.number = folder(version), version.number
+    version.delete()
+    fresh.parent = None
+    fresh.save(update_fields=["number", "parent"])
+    transaction.on_commit(lambda: shutil.rmtree(gone, ignore_errors=True))
+
+
+def has_raw(version: DatasetVersion) -> bool:
+    """Say whether the file as it came is still here."""
+    return (folder(version) / RAW).exists()
 
 
 def users(dataset: Dataset) -> list[Job]:
@@ -192,11 +211,13 @@ def problems(version: DatasetVersion, start: int, count: int | None) -> list[dic
 # --- by a worker ------------------------------------------------------------------------------
 def _figures(row: DatasetVersion, events: list[dict]) -> dict:
     """Return a version's fields that its child's events change."""
+    layouts = [event["layout"] for event in events if event["kind"] == "layout"]
+    found = {"layout": layouts[-1]} if layouts else {}
     told = next((event for event in reversed(events) if "done_bytes" in event), None)
     if told is None:
-        return {}
+        return found
     total = {"size_bytes": told["total_bytes"]} if told.get("total_bytes") else {}
-    return {"done_bytes": told["done_bytes"]} | total
+    return found | {"done_bytes": told["done_bytes"]} | total
 
 
 READ = Desk("read", DatasetVersion, busy="reading", lost="reading_crashed", figures=_figures)

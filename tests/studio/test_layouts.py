@@ -1,0 +1,127 @@
+"""How a file is read can be changed: columns, sheet, encoding; what was read before gives way."""
+
+import io
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from training import jobs, tasks
+from training.datasets import editing, versions
+from training.models import Dataset, DatasetVersion
+
+pytestmark = pytest.mark.django_db
+FOREIGN = "번호,고객 말씀,처리\n" + "".join(f"{n},질문 {n},답변 {n}\n" for n in range(30))
+
+
+@pytest.fixture(autouse=True)
+def silent(monkeypatch):
+    monkeypatch.setattr(tasks, "ring", lambda *what: None)
+
+
+def take(client, content: bytes, name: str = "a.csv") -> Dataset:
+    client.post("/data/new/", {"file": SimpleUploadedFile(name, content)})
+    dataset = Dataset.objects.latest("created_at")
+    return read(dataset)
+
+
+def read(dataset: Dataset) -> Dataset:
+    versions.read(editing.newest(dataset).pk)
+    return dataset
+
+
+def first(dataset: Dataset) -> list[str]:
+    (example,) = versions.examples(editing.newest(dataset), 0, 1)
+    return [message.content for message in example.messages]
+
+
+def test_columns_of_any_name_are_chosen_on_the_page_and_read(signed_in):
+    dataset = take(signed_in, FOREIGN.encode("cp949"))
+    failed = editing.newest(dataset)
+    assert failed.status == "failed" and failed.layout["columns"] == ["번호", "고객 말씀", "처리"]
+    page = signed_in.get(f"/data/{dataset.pk}/").text
+    assert "읽는 방법 고르기" in page and "질문 0</td>" in page
+    answer = signed_in.post(
+        f"/data/{dataset.pk}/layout/", {"prompt": "고객 말씀", "answer": "처리"}
+    )
+    assert answer.url == f"/data/{dataset.pk}/"
+    read(dataset)
+    version = editing.newest(dataset)
+    assert (version.status, version.number, version.example_count) == ("ready", 1, 30)
+    assert first(dataset) == ["질문 0", "답변 0"]
+    assert DatasetVersion.objects.count() == 1 and not versions.folder(failed).exists()
+    page = signed_in.get(f"/data/{dataset.pk}/").text
+    assert '<option value="고객 말씀" selected>' in page
+
+
+def test_a_question_is_made_of_several_columns(signed_in):
+    dataset = take(signed_in, FOREIGN.encode())
+    form = {"prompt_template": "{번호}번: {고객 말씀}", "answer": "처리"}
+    signed_in.post(f"/data/{dataset.pk}/layout/", form)
+    assert first(read(dataset)) == ["0번: 질문 0", "답변 0"]
+    assert "{번호}번: {고객 말씀}" in signed_in.get(f"/data/{dataset.pk}/").text
+
+
+def test_what_cannot_be_meant_is_said_on_the_form(signed_in):
+    dataset = take(signed_in, FOREIGN.encode())
+    for form in (
+        {"prompt": "없는 열"}, {"encoding": "utf-7"}, {"prompt_template": "{번호"}, {"sheet": "x" * 99},
+    ):  # fmt: skip
+        before = editing.newest(dataset).pk
+        answer = signed_in.post(f"/data/{dataset.pk}/layout/", form)
+        if "sheet" not in form:
+            assert answer.status_code == 422, form
+            assert editing.newest(dataset).pk == before
+
+
+def test_a_draft_follows_and_the_form_goes_back_to_the_wizard(signed_in, user, base):
+    dataset = take(signed_in, FOREIGN.encode())
+    draft = jobs.create_draft(user)
+    jobs.edit(draft, version=editing.newest(dataset))
+    page = signed_in.get(f"/train/{draft.pk}/data/").text
+    here = f"/train/{draft.pk}/data/"
+    assert "읽는 방법 고르기" in page and f'name="next" value="{here}"' in page
+    form = {"prompt": "고객 말씀", "answer": "처리", "next": here}
+    assert signed_in.post(f"/data/{dataset.pk}/layout/", form).url == here
+    draft.refresh_from_db()
+    assert draft.version == editing.newest(dataset)
+    form["next"] = "//evil.example"
+    assert signed_in.post(f"/data/{dataset.pk}/layout/", form).status_code == 422  # being read
+    read(dataset)
+    assert signed_in.post(f"/data/{dataset.pk}/layout/", form).url == f"/data/{dataset.pk}/"
+
+
+def test_a_reading_that_a_job_used_stays_beside_the_new_one(signed_in, user, make):
+    dataset = take(signed_in, "질문,답변,비고\n".encode() + "가,나,다\n".encode() * 5)
+    used = editing.newest(dataset)
+    make.job(user, used)
+    signed_in.post(f"/data/{dataset.pk}/layout/", {"prompt": "비고", "answer": "답변"})
+    read(dataset)
+    assert editing.newest(dataset).number == 2 and first(dataset) == ["다", "나"]
+    assert versions.examples(used, 0, 1)[0].messages[0].content == "가"
+
+
+def test_a_workbook_offers_its_sheets(signed_in):
+    from openpyxl import Workbook
+
+    book = Workbook()
+    book.active.title = "안내"
+    book.active.append(["이 파일은 상담 기록입니다."])
+    for name in ("서울", "부산"):
+        sheet = book.create_sheet(name)
+        sheet.append(["질문", "답변"])
+        for number in range(3):
+            sheet.append([f"{name} {number}", number])
+    out = io.BytesIO()
+    book.save(out)
+    dataset = take(signed_in, out.getvalue(), "상담.xlsx")
+    signed_in.post(f"/data/{dataset.pk}/layout/", {"sheet": "부산"})
+    assert first(read(dataset)) == ["부산 0", "0"]
+    assert "엑셀 · 질문과 답변" in signed_in.get(f"/data/{dataset.pk}/").text
+
+
+def test_without_the_original_nothing_can_be_read_again(signed_in):
+    dataset = take(signed_in, FOREIGN.encode())
+    editing.purge(dataset)
+    assert "읽는 방법" not in signed_in.get(f"/data/{dataset.pk}/").text
+    answer = signed_in.post(f"/data/{dataset.pk}/layout/", {"prompt": "번호", "answer": "처리"})
+    assert answer.status_code == 422 and "원본 파일을 지운" in answer.text
