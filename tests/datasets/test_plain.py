@@ -85,6 +85,15 @@ def test_a_nasty_corpus_is_read_the_same_both_ways(tmp_path, monkeypatch, codec,
     assert len(found) > 100 and format_.startswith("jsonl")
 
 
+def test_many_messages_are_read_the_same_both_ways(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 300)
+    right = [talk("user", "assistant"), talk("system", "user", "assistant", "user", "assistant")]
+    wrong = [one for one in NASTY if isinstance(one, dict) and "messages" in one]
+    rows = jsonl(*(right * 100), *wrong, *(right * 20), *reversed(wrong), {"messages": []}, *right)
+    found, _, _ = both_ways_agree(tmp_path, rows.encode())
+    assert len(found) == rows.count("\n")
+
+
 ROWS = st.one_of(
     st.sampled_from(nasty(NASTY, ODD_LINES)),
     st.builds(

@@ -203,7 +203,7 @@ def test_data_in_each_of_its_states(owner, build, visitor, language):
     for number, fields in enumerate((
         {"status": "waiting"}, {"status": "reading", "size_bytes": 9}, {"source": "url"},
         {"status": "reading", "source": "url"}, {"notes": notes, "format": "csv-conversation"},
-        {"status": "failed", "error": {"code": "file_excel"}}, {"source": "sample"},
+        {"status": "failed", "error": {"code": "file_locked"}}, {"source": "sample"},
     )):  # fmt: skip
         version = build.version(owner, str(number), turns=("7", "7"), row="7")
         for name, value in fields.items():

@@ -17,28 +17,41 @@ BATCH = 1000
 OTHER = {"user": "assistant", "assistant": "user"}
 
 
-class Said(msgspec.Struct, gc=False):
+class Said(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     role: str
     content: str
 
 
-class Talk(msgspec.Struct, gc=False):
+class Talk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """An Example in the form that is written fastest."""
 
-    messages: tuple[Said, ...]
+    messages: list[Said]
 
     def example(self) -> Example:
         return Example(tuple(Message(said.role, said.content) for said in self.messages))
 
 
 DECODER = msgspec.json.Decoder()
+TALKS = msgspec.json.Decoder(Talk)
 ENCODE: Callable[[Talk], bytes] = msgspec.json.Encoder().encode
 ESCAPES = re.compile(rb"\\[ur]")
 UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
+def talks(block: Block) -> list[Talk] | None:
+    """Return one {messages: [{role, content}]} a line, or None where the lines are anything else;
+    who speaks in what order is not looked at."""
+    return _one_a_line(block, TALKS.decode_lines)
+
+
 def objects(block: Block) -> list[dict] | None:
-    """Return one object a line, or None where the lines are anything else.
+    """Return one object a line, or None where the lines are anything else."""
+    values = _one_a_line(block, DECODER.decode_lines)
+    return values if values and set(map(type, values)) == {dict} else None
+
+
+def _one_a_line(block: Block, decode_lines: Callable[[str | bytes], list]) -> list | None:
+    """Return one value a line, or None where the lines are anything else.
 
     Each line begins and ends with a brace and there are as many values as lines: since no string
     of JSON holds a raw newline and no brace opens right behind a closed one, none spans two.
@@ -55,11 +68,10 @@ def objects(block: Block) -> list[dict] | None:
     if not is_even:
         return None
     try:
-        values = DECODER.decode_lines(content)
+        values = decode_lines(content)
     except UNREADABLE:
         return None
-    is_whole = len(values) == count and set(map(type, values)) == {dict}
-    return values if is_whole else None
+    return values if len(values) == count else None
 
 
 def objects_line_by_line(block: Block) -> list[dict | None]:
@@ -90,7 +102,7 @@ def pair(prompt: object, answer: object) -> Talk | None:
         return None
     if not prompt or not answer or prompt.isspace() or answer.isspace():  # type: ignore[attr-defined]
         return None
-    return Talk((Said("user", prompt), Said("assistant", answer)))  # type: ignore[arg-type]
+    return Talk([Said("user", prompt), Said("assistant", answer)])  # type: ignore[arg-type]
 
 
 def talk(messages: object) -> Talk | None:
@@ -113,7 +125,21 @@ def talk(messages: object) -> Talk | None:
             found.append(Said(role, content))
     except (KeyError, TypeError):  # not {role, content}
         return None
-    return Talk(tuple(found)) if expected == "user" and len(found) > 1 else None
+    return Talk(found) if expected == "user" and len(found) > 1 else None
+
+
+def in_order(found: Talk) -> Talk | None:
+    """Return a Talk of clean texts whose turns are as they should be, None where it is not plain."""
+    expected, is_first = "user", True
+    for said in found.messages:
+        if said.role == expected:
+            expected = OTHER[expected]
+        elif said.role != "system" or not is_first:
+            return None
+        if not said.content or said.content.isspace():
+            return None
+        is_first = False
+    return found if expected == "user" and len(found.messages) > 1 else None
 
 
 def cleaned(found: Talk, notes: set[str]) -> Talk | None:

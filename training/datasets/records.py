@@ -132,9 +132,11 @@ class Records:
 
     def _block(self, reader: Objects, block: Block, is_plain: bool) -> Iterator[Found]:
         """Yield what some lines hold: plain ones many at a time, the others with care."""
-        values: Sequence[dict | None] | None = None
+        values: Sequence[dict | plain.Talk | None] | None = None
         if not reader.is_within and self.is_fast:
-            values = plain.objects(block) or plain.objects_line_by_line(block)
+            is_talks = self.kind == MESSAGES and block.line > LEARNT_LINES
+            values = plain.talks(block) if is_talks else None
+            values = values or plain.objects(block) or plain.objects_line_by_line(block)
         if values is None:
             for number, line in enumerate(split(block.text), block.line):
                 yield from self._carefully(reader.feed(number, line))
@@ -150,7 +152,7 @@ class Records:
                     found = plain.cleaned(found, self.notes)
                 if found is not None:
                     batch.append(found)
-                    if place < to_learn:
+                    if place < to_learn and isinstance(value, dict):
                         reader.learn(block.line + place, value)
                     continue
             if batch:
@@ -162,8 +164,10 @@ class Records:
         if batch:
             yield batch
 
-    def _plain(self, value: dict) -> plain.Talk | None:
+    def _plain(self, value: dict | plain.Talk) -> plain.Talk | None:
         """Return what a record is if that is plain to see."""
+        if isinstance(value, plain.Talk):
+            return plain.in_order(value)
         keys = tuple(value)
         plan = self._plans.get(keys) or self._plan(keys)
         if plan.kind == PAIR:
