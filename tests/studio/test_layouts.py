@@ -34,15 +34,17 @@ def first(dataset: Dataset) -> list[str]:
     return [message.content for message in example.messages]
 
 
-def test_columns_of_any_name_are_chosen_on_the_page_and_read(signed_in):
+def test_columns_of_any_name_are_chosen_on_the_page_and_read(
+    signed_in, django_capture_on_commit_callbacks
+):
     dataset = take(signed_in, FOREIGN.encode("cp949"))
     failed = editing.newest(dataset)
     assert failed.status == "failed" and failed.layout["columns"] == ["번호", "고객 말씀", "처리"]
     page = signed_in.get(f"/data/{dataset.pk}/").text
     assert "읽는 방법 고르기" in page and "질문 0</td>" in page
-    answer = signed_in.post(
-        f"/data/{dataset.pk}/layout/", {"prompt": "고객 말씀", "answer": "처리"}
-    )
+    form = {"prompt": "고객 말씀", "answer": "처리"}
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = signed_in.post(f"/data/{dataset.pk}/layout/", form)
     assert answer.url == f"/data/{dataset.pk}/"
     read(dataset)
     version = editing.newest(dataset)
@@ -61,16 +63,22 @@ def test_a_question_is_made_of_several_columns(signed_in):
     assert "{번호}번: {고객 말씀}" in signed_in.get(f"/data/{dataset.pk}/").text
 
 
-def test_what_cannot_be_meant_is_said_on_the_form(signed_in):
+@pytest.mark.parametrize("form", [{"prompt": "없는 열"}, {"encoding": "utf-7"}, {"sheet": "a"}])
+def test_what_is_not_on_offer_changes_nothing(signed_in, form):
     dataset = take(signed_in, FOREIGN.encode())
-    for form in (
-        {"prompt": "없는 열"}, {"encoding": "utf-7"}, {"prompt_template": "{번호"}, {"sheet": "x" * 99},
-    ):  # fmt: skip
-        before = editing.newest(dataset).pk
-        answer = signed_in.post(f"/data/{dataset.pk}/layout/", form)
-        if "sheet" not in form:
-            assert answer.status_code == 422, form
-            assert editing.newest(dataset).pk == before
+    before = editing.newest(dataset).pk
+    answer = signed_in.post(f"/data/{dataset.pk}/layout/", form)
+    assert answer.status_code == (302 if "sheet" in form else 422)  # a CSV has no sheets to ask for
+    assert editing.newest(dataset).pk == before or "sheet" in form
+
+
+def test_a_template_that_cannot_be_read_is_shown_again_with_the_reason(signed_in):
+    dataset = take(signed_in, FOREIGN.encode())
+    form = {"prompt_template": "{번호", "answer": "처리"}
+    signed_in.post(f"/data/{dataset.pk}/layout/", form)
+    assert editing.newest(read(dataset)).error["code"] == "template_braces"
+    page = signed_in.get(f"/data/{dataset.pk}/").text
+    assert 'value="{번호"' in page and "읽는 방법 고르기" in page
 
 
 def test_a_draft_follows_and_the_form_goes_back_to_the_wizard(signed_in, user, base):
