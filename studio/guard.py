@@ -18,8 +18,7 @@ from django.http import HttpResponse
 
 from studio import languages, refusals
 from studio.models import User
-from training import wording
-from training.hub import imports
+from training import pieces, wording
 
 SMALL_BYTES = 1024 * 1024
 UPLOADS = re.compile(r"/train/[a-z0-9]+/upload/|/bases/import/")
@@ -33,7 +32,7 @@ def limit(path: str) -> int:
     if UPLOADS.fullmatch(path):
         return settings.UPLOAD_LIMIT_BYTES + FORM_OVERHEAD_BYTES
     if PIECES.fullmatch(path):
-        return imports.PIECE_BYTES
+        return pieces.PIECE_BYTES
     return SMALL_BYTES
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from django.utils import translation
 
 
 @pytest.fixture(scope="session")
@@ -11,6 +12,13 @@ def tiny_base(tmp_path_factory) -> Path:
     import tiny
 
     return tiny.build(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(autouse=True)
+def no_language_is_left_behind():
+    """A request leaves its language in the thread; the next test begins in Korean."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture

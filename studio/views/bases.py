@@ -20,7 +20,7 @@ from studio.middleware import wants_json
 from studio.views import cards
 from studio.views.people import administrators_only
 from training import bases as base_models
-from training import gate
+from training import gate, pieces
 from training.bases import Base
 from training.errors import UserError
 from training.hub import downloads, imports, library
@@ -147,7 +147,7 @@ def bring(request: HttpRequest) -> HttpResponse:
         places = {
             name: reverse(f"base-{name}", args=[pk]) for name in ("piece", "finish", "abandon")
         }
-        return JsonResponse(places | {"piece_bytes": imports.PIECE_BYTES})
+        return JsonResponse(places | {"piece_bytes": pieces.PIECE_BYTES})
     if not form.is_valid():
         return show(request, 422, folder_form=form)
     try:

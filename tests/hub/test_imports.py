@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from studio import guard
-from training import bases, gate
+from training import bases, gate, pieces
 from training.errors import UserError
 from training.hub import imports, library
 
@@ -239,7 +239,7 @@ async def test_only_an_administrators_piece_is_taken_and_no_larger_one(user):
         assert await swallowed(path, 2_000_000) == 413
         assert await swallowed(path, 2_000_000, members) == 413
         assert await swallowed(path, 2_000_000, administrators) == 200
-    assert await swallowed(piece, imports.PIECE_BYTES + 1, administrators) == 413
+    assert await swallowed(piece, pieces.PIECE_BYTES + 1, administrators) == 413
     assert await swallowed("/bases/fetch/", 2_000_000, administrators) == 413
     assert await swallowed("/train/abc/upload/", 2_000_000, members) == 200
 
@@ -254,4 +254,4 @@ def test_the_stream_is_read_in_chunks(tmp_path, library_folder):
 
     source = io.BytesIO(bytes(3_000_000))
     assert imports.receive(folder, "model.safetensors", 0, read) == 3_000_000
-    assert set(asked) == {imports.CHUNK_BYTES}
+    assert set(asked) == {pieces.CHUNK_BYTES}

@@ -11,15 +11,12 @@ from pathlib import Path
 
 from django.conf import settings
 
-from training import gate
+from training import gate, pieces
 from training.errors import UserError
 from training.hub import ids, library
 from training.hub.sizes import SPARE_BYTES, in_words
 from training.models import new_id
 
-PIECE_BYTES = 16 * 1024 * 1024
-"""Most that one request brings."""
-CHUNK_BYTES = 1024 * 1024
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 IDENTITY = re.compile(r"[a-z0-9]{16}")
 PLACE = "import"
@@ -73,20 +70,15 @@ def receive(folder: Path, name: str, start: int, read: Callable[[int], bytes]) -
     """
     refuse_file(name)
     path = folder / name
-    path.touch()
-    if not 0 <= start <= path.stat().st_size:
-        raise UserError("import_out_of_step", file=name)
     others = sum(one.stat().st_size for one in folder.iterdir() if one != path)
     limit = _limit(name) - (others if name.endswith(".safetensors") else 0)
     refuse_large(0)
-    with path.open("r+b") as file:
-        file.seek(start)
-        file.truncate()
-        while chunk := read(CHUNK_BYTES):
-            file.write(chunk)
-            if file.tell() > limit:
-                raise UserError("import_too_large", limit=in_words(_limit(name)))
-        return file.tell()
+    try:
+        return pieces.write(path, start, read, limit)
+    except pieces.OutOfStep:
+        raise UserError("import_out_of_step", file=name) from None
+    except pieces.TooLarge:
+        raise UserError("import_too_large", limit=in_words(_limit(name))) from None
 
 
 def _limit(name: str) -> int:
