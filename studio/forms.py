@@ -1,18 +1,18 @@
 """Forms: what a page may send, checked. The bounds of knobs are recipe's, not ours."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from studio.models import User
 from training import bases, recipe, recipe_file, wording
+from training.datasets import arrivals, room, versions
 from training.errors import UserError
 from training.models import Dataset, DatasetVersion, Job
 
@@ -250,22 +250,42 @@ class RecipeForm(forms.Form):
 
 
 class UploadForm(forms.Form):
+    """A data file: the whole of it, or the name of an arrival whose pieces are all here."""
+
     file = forms.FileField(
         label=gettext_lazy("JSONL 파일을 업로드"),
-        error_messages={
-            "required": gettext_lazy("파일을 먼저 선택하세요."),
-            "empty": EMPTY_FILE,
-        },
+        required=False,
+        error_messages={"empty": EMPTY_FILE},
     )
+    arrival = forms.CharField(required=False, max_length=100)
+
+    def __init__(self, owner: User, *sent: Any) -> None:
+        super().__init__(*sent)
+        self.owner = owner
 
     def clean_file(self) -> object:
         file = self.cleaned_data["file"]
-        if file.size > settings.UPLOAD_LIMIT_BYTES:
-            limit = filesizeformat(settings.UPLOAD_LIMIT_BYTES)
-            raise ValidationError(
-                _("파일이 너무 큽니다. {limit}까지 올릴 수 있습니다.").format(limit=limit)
-            )
+        if not file and not self.data.get("arrival"):
+            raise ValidationError(_("파일을 먼저 선택하세요."))
+        try:
+            if file:
+                room.refuse(self.owner, file.size)
+        except UserError as error:
+            words = wording.say(error.code, error.params)
+            raise ValidationError(f"{words.what} {words.cure}") from None
         return file
+
+    def take(self) -> DatasetVersion:
+        """Make a dataset of what was sent, and queue its reading.
+
+        Raises: UserError `upload_out_of_step`.
+        """
+        if file := self.cleaned_data["file"]:
+            return versions.from_upload(self.owner, file.name, file.temporary_file_path())
+        arrival = arrivals.find(self.owner, self.cleaned_data["arrival"])
+        if arrival is None:
+            raise UserError("upload_out_of_step")
+        return arrivals.take(arrival, self.owner)
 
 
 class UrlForm(forms.Form):

@@ -14,15 +14,17 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 
 from studio import languages, refusals
+from studio.middleware import wants_json
 from studio.models import User
 from training import pieces, wording
+from training.datasets import room
 
 SMALL_BYTES = 1024 * 1024
-UPLOADS = re.compile(r"/train/[a-z0-9]+/upload/|/bases/import/")
-PIECES = re.compile(r"/bases/import/[a-z0-9]+/piece/")
+UPLOADS = re.compile(r"/train/[a-z0-9]+/upload/|/data/new/|/bases/import/")
+PIECES = re.compile(r"/bases/import/[a-z0-9]+/piece/|/data/arrivals/[a-z0-9-]+/piece/")
 FOR_ADMINISTRATORS = "/bases/"
 FORM_OVERHEAD_BYTES = 64 * 1024
 
@@ -81,6 +83,9 @@ class BodyGuard:
         if not declared.isdigit() or int(declared) > bound:
             await _refuse(scope, send)
             return
+        if int(declared) > SMALL_BYTES and int(declared) > room.free_bytes():
+            await _refuse(scope, send, 507)
+            return
         await self.application(scope, _counted(scope, receive, send, bound), send)
 
 
@@ -102,8 +107,8 @@ def _counted(
     return counted
 
 
-async def _refuse(scope: dict, send: Callable) -> None:
-    response = _refusal(ASGIRequest(scope, io.BytesIO()))
+async def _refuse(scope: dict, send: Callable, status: int = 413) -> None:
+    response = _refusal(ASGIRequest(scope, io.BytesIO()), status)
     response["Content-Length"] = len(response.content)
     response["Connection"] = "close"
     response["X-Content-Type-Options"] = "nosniff"
@@ -114,10 +119,12 @@ async def _refuse(scope: dict, send: Callable) -> None:
     await send({"type": "http.response.body", "body": response.content})
 
 
-def _refusal(request: ASGIRequest) -> HttpResponse:
+def _refusal(request: ASGIRequest, status: int) -> HttpResponse:
     with languages.speaking(request):
         if refusals.is_api(request.path_info):
-            return refusals.answer(413)
-        words = wording.say("request_too_large")
-        plain = "text/plain; charset=utf-8"
-        return HttpResponse(f"{words.what} {words.cure}", status=413, content_type=plain)
+            return refusals.answer(status)
+        words = wording.say("request_too_large" if status == 413 else "disk_full")
+        said = f"{words.what} {words.cure}"
+        if wants_json(request):
+            return JsonResponse({"error": {"message": said}}, status=status)
+        return HttpResponse(said, status=status, content_type="text/plain; charset=utf-8")

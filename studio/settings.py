@@ -305,6 +305,7 @@ CSRF_TRUSTED_ORIGINS = (
 # Whether other names under ours speak https too is not ours to promise.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 UPLOAD_LIMIT_BYTES = integer("DADEUM_UPLOAD_LIMIT_MB", 2048, 1, 1_000_000) * 1024 * 1024
+DATA_QUOTA_BYTES = int(number("DADEUM_DATA_QUOTA_GB", 0, 0, 1_000_000) * 1024**3)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 FILE_UPLOAD_TEMP_DIR = DATA / "incoming"

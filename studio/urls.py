@@ -71,6 +71,9 @@ urlpatterns = [
     # data
     path("data/", datasets.datasets, name="datasets"),
     path("data/new/", library.upload, name="dataset-new"),
+    path("data/arrivals/", library.arrive, name="arrival-begin"),
+    path("data/arrivals/<str:pk>/piece/", library.piece, name="arrival-piece"),
+    path("data/arrivals/<str:pk>/abandon/", library.abandon, name="arrival-abandon"),
     path("data/merge/", library.merge, name="dataset-merge"),
     path("data/<str:pk>/", datasets.dataset, name="dataset"),
     path("data/<str:pk>/rows/new/", library.new_row, name="dataset-row-new"),
@@ -86,6 +89,7 @@ urlpatterns = [
     path("data/<str:pk>/layout/", library.layout, name="dataset-layout"),
     path("data/<str:pk>/rename/", library.rename, name="dataset-rename"),
     path("data/<str:pk>/split/", library.split, name="dataset-split"),
+    path("data/<str:pk>/stop/", library.stop, name="dataset-stop"),
     path("data/<str:pk>/refresh/", library.refresh, name="dataset-refresh"),
     path("data/<str:pk>/purge/", library.purge, name="dataset-purge"),
     path("data/<str:pk>/versions/<int:number>/", library.go_back, name="dataset-go-back"),

@@ -215,3 +215,36 @@ def test_a_draft_survives_leaving_and_going_back(page, studio):
     page.get_by_role("link", name=re.compile("돌아올 초안")).first.click()
     page.goto(page.url.replace("/data/", "/model/").replace("/method/", "/model/"))
     expect(page.get_by_label("모델 이름")).to_have_value("돌아올 초안")
+
+
+def test_a_large_upload_survives_a_broken_connection_and_a_closed_page(page, studio, tmp_path):
+    file = tmp_path / "큰 파일.jsonl"
+    file.write_text(jsonl() * 2200, "utf-8")  # 41 MB, three pieces
+    sent = []
+
+    def break_the_second(route):
+        sent.append(route.request.url.partition("start=")[2])
+        if len(sent) == 2:
+            route.abort("connectionreset")
+        elif len(sent) < 4:  # the page is closed before the third has left
+            route.continue_()
+
+    page.goto(studio.url + "/data/new/")
+    page.route("**/piece/**", break_the_second)
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.set_input_files("#id_file", file)
+    expect(page.locator(".drop-status")).to_contain_text("연결이 끊겼습니다")
+    expect(page.locator(".drop-status")).to_contain_text("32.0 MB / ", timeout=30_000)
+    page.wait_for_timeout(300)
+    assert sent[:3] == ["0", "16777216", "16777216"]
+    page.said.clear()  # the browser's own word on the connection
+
+    page.goto(studio.url + "/data/new/")
+    page.unroute("**/piece/**")
+    with page.expect_response("**/data/arrivals/") as begun:
+        page.set_input_files("#id_file", file)
+    assert begun.value.json()["here"] == 33_554_432
+    page.wait_for_url("**/data/*/", timeout=30_000)
+    page.get_by_role("button", name="읽기 그만두기").click()
+    expect(page).to_have_url(studio.url + "/data/")
+    expect(page.get_by_text("큰 파일.jsonl")).to_have_count(0)

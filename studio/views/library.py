@@ -17,8 +17,9 @@ from studio.templatetags.studio import sentence, thousands
 from studio.views.datasets import PAGE, own, require_form
 from studio.views.frame import safe_next
 from studio.views.sending import attached, in_threads
+from training import pieces
 from training.chat import Example
-from training.datasets import editing, export, store, versions
+from training.datasets import arrivals, editing, export, store, versions
 from training.datasets.choices import Choices
 from training.errors import UserError
 from training.models import Dataset
@@ -176,6 +177,17 @@ def layout(request: HttpRequest, pk: str) -> HttpResponse:
 
 
 @require_POST
+def stop(request: HttpRequest, pk: str) -> HttpResponse:
+    """Give up the reading that is under way."""
+    dataset = found(request, pk)
+    is_left = editing.stop(dataset)
+    messages.success(request, _("읽기를 그만두었습니다."))
+    return redirect(
+        safe_next(request, reverse("dataset", args=[pk]) if is_left else reverse("datasets"))
+    )
+
+
+@require_POST
 def refresh(request: HttpRequest, pk: str) -> HttpResponse:
     """Fetch the dataset's URL again, into a new version."""
     dataset = found(request, pk)
@@ -208,21 +220,53 @@ def purge(request: HttpRequest, pk: str) -> HttpResponse:
 def upload(request: HttpRequest) -> HttpResponse:
     """A new dataset from a file or a URL, without a training."""
     forms = {
-        "upload_form": UploadForm(), "url_form": UrlForm(), "upload_limit": settings.UPLOAD_LIMIT_BYTES
-    }  # fmt: skip
+        "upload_form": UploadForm(request.user),
+        "url_form": UrlForm(),
+        "upload_limit": settings.UPLOAD_LIMIT_BYTES,
+    }
     if request.method != "POST":
         return render(request, "datasets/new.html", forms)
     if "url" in request.POST:
         return from_url(request, forms)
-    form = UploadForm(request.POST, request.FILES)
+    form = UploadForm(request.user, request.POST, request.FILES)
     if form.is_valid():
-        file = form.cleaned_data["file"]
-        version = versions.from_upload(request.user, file.name, file.temporary_file_path())
-        onward = reverse("dataset", args=[version.dataset_id])
+        onward = reverse("dataset", args=[form.take().dataset_id])
         return JsonResponse({"onward": onward}) if wants_json(request) else redirect(onward)
-    if wants_json(request):
-        return JsonResponse({"error": {"message": form.errors["file"][0]}}, status=422)
     return render(request, "datasets/new.html", forms | {"upload_form": form}, status=422)
+
+
+# --- a file in pieces -------------------------------------------------------------------------
+@require_POST
+def arrive(request: HttpRequest) -> HttpResponse:
+    """Begin to take a file in, or say how far it came before the connection broke."""
+    name, size = request.POST.get("name", ""), request.POST.get("size", "")
+    size_bytes = int(size) if size.isdecimal() and len(size) < 20 else 0
+    arrival = arrivals.begin(request.user, name, size_bytes, request.POST.get("changed", "")[:40])
+    places = {name: reverse(f"arrival-{name}", args=[arrival.id]) for name in ("piece", "abandon")}
+    facts = {"id": arrival.id, "here": arrival.here_bytes, "piece_bytes": pieces.PIECE_BYTES}
+    return JsonResponse(facts | places)
+
+
+def own_arrival(request: HttpRequest, pk: str) -> arrivals.Arrival:
+    found = arrivals.find(request.user, pk)
+    if found is None:
+        raise Http404
+    return found
+
+
+@require_POST
+def piece(request: HttpRequest, pk: str) -> HttpResponse:
+    """Write the request's body at a place in a file."""
+    start = request.GET.get("start", "")
+    place = int(start) if start.isdecimal() and len(start) < 20 else -1
+    size = arrivals.receive(own_arrival(request, pk), place, request.read)
+    return JsonResponse({"here": size})
+
+
+@require_POST
+def abandon(request: HttpRequest, pk: str) -> HttpResponse:
+    arrivals.abandon(own_arrival(request, pk))
+    return JsonResponse({})
 
 
 def from_url(request: HttpRequest, forms: dict) -> HttpResponse:

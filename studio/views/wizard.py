@@ -5,7 +5,6 @@ Every step is a plain POST that saves and goes on; htmx saves on change and answ
 
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 
 from django.conf import settings
 from django.contrib import messages
@@ -190,7 +189,7 @@ def data(request: HttpRequest, job: Job) -> HttpResponse:
 
 def show_data(request: HttpRequest, job: Job, status: int = 200, **forms: object) -> HttpResponse:
     context = {
-        "upload_form": UploadForm(),
+        "upload_form": UploadForm(request.user),
         "url_form": UrlForm(),
         "library": own_library(request.user)[:50],
         "upload_limit": settings.UPLOAD_LIMIT_BYTES,
@@ -220,13 +219,9 @@ def use(request: HttpRequest, job: Job, version: DatasetVersion) -> HttpResponse
 @require_POST
 @draft_view
 def upload(request: HttpRequest, job: Job) -> HttpResponse:
-    form = UploadForm(request.POST, request.FILES)
+    form = UploadForm(request.user, request.POST, request.FILES)
     if form.is_valid():
-        file = form.cleaned_data["file"]
-        path = Path(file.temporary_file_path())
-        return use(request, job, versions.from_upload(request.user, file.name, path))
-    if wants_json(request):
-        return JsonResponse({"error": {"message": form.errors["file"][0]}}, status=422)
+        return use(request, job, form.take())
     return show_data(request, job, 422, upload_form=form)
 
 

@@ -171,3 +171,33 @@ def test_what_is_no_example_is_refused_as_the_reader_would(turns, code):
 def test_line_ends_of_a_form_are_made_plain_and_an_empty_system_prompt_is_left_out():
     made = editing.example_of([("system", " "), ("user", "가\r\n나"), ("assistant", "다")])
     assert made == Example((Message("user", "가\n나"), Message("assistant", "다")))
+
+
+def test_giving_up_a_first_reading_takes_its_dataset_along(user):
+    dataset = Dataset.objects.create(owner=user, name="하나")
+    version = DatasetVersion.objects.create(dataset=dataset, status="reading")
+    draft = jobs.create_draft(user)
+    jobs.edit(draft, version=version)
+    assert editing.stop(dataset) is False
+    draft.refresh_from_db()
+    assert draft.version is None and not Dataset.objects.exists()
+
+
+def test_giving_up_another_reading_leaves_what_was_read_before(dataset, user):
+    read = editing.newest(dataset)
+    assert editing.stop(dataset) is True and editing.newest(dataset) == read  # nothing to stop
+    busy = DatasetVersion.objects.create(dataset=dataset, number=2, status="reading", parent=read)
+    draft = jobs.create_draft(user)
+    jobs.edit(draft, version=busy)
+    assert editing.stop(dataset) is True
+    draft.refresh_from_db()
+    assert draft.version == read and list(dataset.versions.all()) == [read]
+
+
+def test_a_reading_that_a_job_waits_for_is_not_given_up(dataset):
+    use(dataset, "validating_files")
+    editing.newest(dataset)
+    dataset.versions.update(status="reading")
+    with pytest.raises(UserError) as raised:
+        editing.stop(dataset)
+    assert raised.value.code == "data_in_use"

@@ -93,3 +93,17 @@ async def test_a_websocket_comes_from_this_very_host_and_port(origin, enters):
     await guard.SameOrigin(application)({"type": "websocket", "headers": headers}, None, send)
     assert bool(entered) == enters
     assert enters or sent == [{"type": "websocket.close", "code": 4403}]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_body_for_which_the_disk_has_no_room_is_refused_first(cookie, monkeypatch):
+    monkeypatch.setattr(guard.room, "SPARE_BYTES", 1 << 60)
+    body = {"content_length": str(len(LARGE)), "cookie": cookie}
+    answer = await call(guard.BodyGuard(swallow), "/data/new/", LARGE, **body)
+    assert answer[0]["status"] == 507
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_large_file_may_come_to_the_library_too(cookie):
+    answer = await call(guard.BodyGuard(swallow), "/data/new/", LARGE, cookie=cookie)
+    assert answer[0]["status"] == 200

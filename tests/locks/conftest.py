@@ -48,6 +48,7 @@ class Belongings:
     """A dataset with rows."""
     download: object = None
     bringing: str = ""
+    arriving: str = ""
     """Id of a base model's import that is under way."""
 
 
@@ -89,6 +90,7 @@ def add_tuned(job):
 def add_everything(person, name: str) -> Belongings:
     from playground.models import Conversation
     from studio import keys
+    from training.datasets import arrivals
     from training.hub import imports
     from training.models import DatasetVersion
 
@@ -108,6 +110,7 @@ def add_everything(person, name: str) -> Belongings:
         draft=add_job(person, version, "draft", f"{name} 초안"),
         queued=add_job(person, version, "queued", f"{name} 기다리는 학습"),
         conversation=conversation, dataset=unused.dataset, stored=version.dataset, bringing=imports.begin("brought"),
+        arriving=arrivals.begin(person, "a.jsonl", 100, "").id,
         download=person.base_downloads.create(repo="mansae/failed", status="failed"),
     )  # fmt: skip
 

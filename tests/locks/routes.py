@@ -138,6 +138,14 @@ ROUTES: dict[str, Route] = {
     "data/<str:pk>/": Route(OWNER, ("dataset",)),
     "data/<str:pk>/delete/": Route(OWNER, ("dataset",)),
     "data/new/": Route(EVERYBODY, form=_file),
+    "data/arrivals/": Route(
+        EVERYBODY,
+        form=lambda mine: {"name": "a.jsonl", "size": "7", "changed": "1"},
+        answers={"POST": 200},
+    ),
+    "data/arrivals/<str:pk>/piece/": Route(OWNER, ("arriving",), answers={"POST": 422}),
+    "data/arrivals/<str:pk>/abandon/": Route(OWNER, ("arriving",), answers={"POST": 200}),
+    "data/<str:pk>/stop/": Route(OWNER, DATA),
     "data/merge/": Route(EVERYBODY, answers={"POST": 422}),  # nothing is chosen
     "data/<str:pk>/layout/": Route(OWNER, DATA, answers={"POST": 422}),  # no raw file here
     "data/<str:pk>/rename/": Route(OWNER, DATA, lambda mine: {"name": "b"}),
@@ -201,8 +209,8 @@ def thing(mine, name: str) -> str:
 
     if name == "wrong_token":
         return "not-the-token"
-    if name == "bringing":
-        return mine.bringing
+    if name in ("bringing", "arriving"):
+        return getattr(mine, name)
     if name == "base_slug":
         return mine.queued.base
     if name == "help_page":

@@ -215,6 +215,28 @@ def merge(owner: Any, name: str, parts: list[Dataset]) -> DatasetVersion:
     return versions.order_merging(version, found)
 
 
+def stop(dataset: Dataset) -> bool:
+    """Give up the reading that is under way; say whether the dataset is still there. One without
+    another version goes with it.
+
+    Raises: UserError `data_in_use` when a job waits for it.
+    """
+    latest = newest(dataset)
+    if not latest.is_busy:
+        return True
+    if used_by(latest).exists():
+        raise UserError("data_in_use", name=dataset.name)
+    if dataset.versions.count() == 1:
+        versions.delete(dataset)
+        return False
+    place, before = folder(latest), dataset.versions.exclude(pk=latest.pk).order_by("-number")[0]
+    with transaction.atomic():
+        Job.objects.filter(status=Job.Status.DRAFT, version=latest).update(version=before)
+        latest.delete()  # the worker finds its row gone and ends the child
+    shutil.rmtree(place, ignore_errors=True)
+    return True
+
+
 def refresh(dataset: Dataset) -> DatasetVersion:
     """Queue the fetching of a dataset's URL into a new version.
 

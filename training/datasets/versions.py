@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 
 from training import bases, leases, tasks
 from training.chat import Example
-from training.datasets import fetch, segments, store
+from training.datasets import fetch, room, segments, store
 from training.desk import Desk
 from training.errors import UserError
 from training.models import Dataset, DatasetVersion, Job, TokenCount
@@ -51,9 +51,10 @@ def from_upload(
 def from_url(owner, url: str) -> DatasetVersion:
     """Queue the fetching and reading of a URL.
 
-    Raises: UserError when the URL can't be meant.
+    Raises: UserError when the URL can't be meant, or `upload_disk` or `quota_full`.
     """
     fetch.check(url)
+    room.refuse(owner, 1)
     place = url.partition("?")[0].partition("#")[0].rstrip("/")
     facts = {"url": url, "file_name": place.rpartition("/")[2][:255] or url[:255]}
     title = place.partition("://")[2]
@@ -75,7 +76,7 @@ def _order_reading(version: DatasetVersion) -> DatasetVersion:
         "url": version.url,
         "file_name": version.file_name,
         "allow": settings.FETCH_ALLOW,
-        "max_bytes": settings.UPLOAD_LIMIT_BYTES,
+        "max_bytes": room.limit_bytes(version.dataset.owner),
         "deadline_seconds": settings.FETCH_SECONDS,
         "choices": version.choices,
     }
