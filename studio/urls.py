@@ -93,6 +93,7 @@ urlpatterns = [
     path("data/<str:pk>/refresh/", library.refresh, name="dataset-refresh"),
     path("data/<str:pk>/purge/", library.purge, name="dataset-purge"),
     path("data/<str:pk>/versions/<int:number>/", library.go_back, name="dataset-go-back"),
+    path("data/<str:pk>/problems/", datasets.problems, name="dataset-bad-rows"),
     path("data/<str:pk>/problems.csv", library.problems, name="dataset-problems"),
     path("data/<str:pk>/download.<str:ending>", library.download, name="dataset-download"),
     path("data/<str:pk>/delete/", datasets.delete, name="dataset-delete"),

@@ -15,6 +15,7 @@ from training.datasets import store, versions
 from training.models import Dataset, DatasetVersion
 
 PAGE = 20
+SHOWN_PROBLEMS = 3
 STARTED = Count("jobs", filter=~Q(jobs__status="draft"))
 require_form = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -55,6 +56,12 @@ def matching(version: DatasetVersion, words: str, start: int) -> tuple[list[Numb
     return found, total
 
 
+def bad_rows(version: DatasetVersion, start: int, count: int) -> list[dict]:
+    """Return rows that could not be used, each with its index."""
+    found = versions.problems(version, start, count) if version.problem_count else []
+    return [row | {"index": index} for index, row in enumerate(found, start)]
+
+
 @require_GET
 def datasets(request: HttpRequest) -> HttpResponse:
     """The whole page, or for its own polling only the table."""
@@ -82,7 +89,7 @@ def dataset(request: HttpRequest, pk: str) -> HttpResponse:
     context = {
         "dataset": row,
         "version": version,
-        "problems": versions.problems(version, 0, PAGE) if version.problem_count else [],
+        "problems": bad_rows(version, 0, SHOWN_PROBLEMS),
         "users": versions.users(row),
         "versions": row.versions.order_by("-number").annotate(job_count=STARTED),
         "removed": removed(request, version),
@@ -114,6 +121,17 @@ def removed(request: HttpRequest, version: DatasetVersion) -> int | None:
     view = store.view(versions.folder(version))
     is_gone = int(asked) < view.physical and not view.is_live(int(asked))
     return int(asked) if is_gone else None
+
+
+@require_GET
+def problems(request: HttpRequest, pk: str) -> HttpResponse:
+    """All the rows that could not be used, twenty a page."""
+    row = get_object_or_404(own(request), pk=pk)
+    version = newest(row)
+    page = Paginator(range(version.problem_count), PAGE).get_page(request.GET.get("page"))
+    shown = bad_rows(version, (page.number - 1) * PAGE, PAGE)
+    context = {"dataset": row, "version": version, "problems": shown, "page": page}
+    return render(request, "datasets/bad_rows.html", context)
 
 
 @require_form

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from studio.forms import LayoutForm, MergeForm, NameForm, SplitForm, UploadForm, UrlForm
 from studio.middleware import wants_json
 from studio.templatetags.studio import sentence, thousands
-from studio.views.datasets import PAGE, own, require_form
+from studio.views.datasets import PAGE, bad_rows, own, require_form
 from studio.views.frame import safe_next
 from studio.views.sending import attached, in_threads
 from training import pieces
@@ -55,8 +55,18 @@ def row(request: HttpRequest, pk: str, position: int) -> HttpResponse:
 def new_row(request: HttpRequest, pk: str) -> HttpResponse:
     dataset = found(request, pk)
     if request.method != "POST":
-        return edit_page(request, dataset, {"system": "", "exchanges": [("", "")]})
+        return edit_page(
+            request, dataset, {"system": "", "exchanges": [(unused(request, dataset), "")]}
+        )
     return kept(request, dataset)
+
+
+def unused(request: HttpRequest, dataset: Dataset) -> str:
+    """Return the text of the row that could not be used and shall be mended, if one is named."""
+    asked = request.GET.get("problem", "")
+    if not (asked.isdecimal() and len(asked) < 10):
+        return ""
+    return "".join(row["row"] for row in bad_rows(editing.newest(dataset), int(asked), 1))
 
 
 def kept(

@@ -157,6 +157,7 @@ ROUTES: dict[str, Route] = {
     "data/<str:pk>/refresh/": Route(OWNER, DATA, answers={"POST": 422}),  # it came as a file
     "data/<str:pk>/purge/": Route(OWNER, DATA),
     "data/<str:pk>/versions/<int:number>/": Route(OWNER, DATA),
+    "data/<str:pk>/problems/": Route(OWNER, DATA),
     "data/<str:pk>/problems.csv": Route(OWNER, DATA),
     "data/<str:pk>/download.<str:ending>": Route(OWNER, DATA),
     # playground

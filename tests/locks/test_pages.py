@@ -97,6 +97,9 @@ PAGES = {
     "delete": "/models/{done}/delete/", "cancel": "/models/{running}/cancel/",
     "data": "/data/", "dataset": "/data/{data}/", "dataset failed": "/data/{bad}/",
     "dataset delete": "/data/{bad}/delete/", "dataset in use": "/data/{data}/delete/",
+    "data new": "/data/new/", "merge": "/data/merge/", "bad rows": "/data/{data}/problems/",
+    "row": "/data/{data}/rows/0/", "row new": "/data/{data}/rows/new/?problem=0", "purge": "/data/{data}/purge/",
+    "split": "/data/{data}/split/", "data rename": "/data/{data}/rename/", "removed": "/data/{data}/?q=민원",
     "bases": "/bases/", "base delete": "/bases/folders/tiny/delete/",
     "download discard": "/bases/downloads/{download}/discard/",
     "keys": "/keys/", "revoke": "/keys/{key}/revoke/", "people": "/people/",
@@ -175,6 +178,13 @@ def rows(member, studio) -> dict[str, object]:
     return json.loads(studio.shell(ROWS).splitlines()[-1])
 
 
+def keep_picture(page: Page, address: str, width: int, theme: str) -> None:
+    """Where LOOK_AT names a folder, leave there what was seen, for the eye."""
+    if folder := os.environ.get("LOOK_AT"):
+        place = "-".join(address.split("/")[3:]).strip("-").replace("?", "-") or "home"
+        page.screenshot(path=f"{folder}/{place[:80]}.{width}.{theme}.png", full_page=True)
+
+
 def look(page: Page, address: str, status: int = 200) -> None:
     """Open a page and look at it at each width in each theme."""
     page.said.clear()
@@ -193,6 +203,7 @@ def look(page: Page, address: str, status: int = 200) -> None:
             faults.append(f"{width} px: {wide} px too wide: {page.evaluate(TOO_WIDE)}")
         for theme in THEMES:
             page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+            keep_picture(page, address, width, theme)
             faults += [f"{width} px, {theme}: {fault}" for fault in violations(page)]
     own = OWN_STATUS if status != 200 else ()
     faults += [

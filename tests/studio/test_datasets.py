@@ -83,13 +83,32 @@ def test_a_draft_takes_nobody_elses_data(signed_in, stranger, make, base):
     assert Job.objects.get().version is None
 
 
-def test_only_the_first_problems_stand_in_the_way_of_the_examples(signed_in, user, make):
+def test_only_the_first_bad_rows_stand_in_the_way_of_the_examples(signed_in, user, make):
     version = make.version(user)
     with segments.Writer(versions.folder(version)) as writer:
-        for number in range(5):
-            writer.add_problem(problem(number + 1, Mistake("answer_empty"), "{}"))
-    page = signed_in.get(f"/data/{version.dataset_id}/").text
-    assert page.index("3번째 줄") < page.index("더 보기") < page.index("4번째 줄")
+        for number in range(25):
+            writer.add_problem(problem(number + 1, Mistake("answer_empty"), f"줄 {number}"))
+    DatasetVersion.objects.update(problem_count=25)
+    url = f"/data/{version.dataset_id}/"
+    page = signed_in.get(url).text
+    assert "3번째 줄" in page and "4번째 줄" not in page and f"{url}problems/" in page
+    second = signed_in.get(f"{url}problems/?page=2").text
+    assert "21번째 줄" in second and "25번째 줄" in second and "20번째 줄" not in second
+
+
+def test_a_bad_row_is_mended_and_added(signed_in, user, make):
+    version = make.version(user)
+    url = f"/data/{version.dataset_id}/rows/new/"
+    assert f"{url}?problem=0" in signed_in.get(f"/data/{version.dataset_id}/").text
+    assert "&lt;b&gt;끝" in signed_in.get(f"{url}?problem=0").text
+    for nonsense in ("7", "-1", "x", "9" * 30):
+        assert signed_in.get(f"{url}?problem={nonsense}").status_code == 200
+
+
+def test_a_far_page_is_reached_by_its_number(signed_in, user, make):
+    version = make.version(user, count=130)
+    page = signed_in.get(f"/data/{version.dataset_id}/?page=4").text
+    assert 'max="7"' in page and 'value="4"' in page
 
 
 def test_deleting_asks_first(signed_in, user, make):

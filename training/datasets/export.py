@@ -85,6 +85,8 @@ def as_xlsx(folder: Path) -> Iterator[bytes]:
 
     Raises: UserError `sheet_too_long`, `cell_too_long`.
     """
+    if len(store.view(folder)) > XLSX_ROWS:  # before any work
+        raise UserError("sheet_too_long", limit=XLSX_ROWS)
     from openpyxl import Workbook  # here, since it is slow to load and seldom wanted
     from openpyxl.cell import WriteOnlyCell
 
