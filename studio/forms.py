@@ -145,13 +145,15 @@ class ModelForm(forms.Form):
         values["overflow"] = job.overflow
         super().__init__(data, initial={"name": job.name, "base": job.base, "mode": mode, **values})
         for knob in recipe.knobs_of(job.method):
+            is_advised = works.is_advised(job.work, knob.key)
+            itself = _("권장") if is_advised else _("자동")
             self.fields[knob.key] = forms.CharField(
                 label=knob.label,
                 required=False,
                 max_length=20,
                 help_text=knob.help,
                 widget=forms.TextInput(
-                    attrs={"inputmode": "decimal", "placeholder": _("자동"), "autocomplete": "off"}
+                    attrs={"inputmode": "decimal", "placeholder": itself, "autocomplete": "off"}
                 ),
             )
 

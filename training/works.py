@@ -151,6 +151,6 @@ def rule(key: str, knob: Knob) -> "Words":
     """Say what a knob left to us becomes for a kind of work."""
     if not is_advised(key, knob.key):
         return knob.rule
-    more = _("«{work}»에는 여기에 {count}번을 더하기를 권합니다. 비워 두면 권장대로 합니다.")
+    more = _("«{work}»에 권장하는 대로 여기에 {count}번을 더합니다.")
     said = format_lazy(more, work=WORKS[key].label, count=more_epochs(key))
     return format_lazy("{rule} {more}", rule=knob.rule, more=said)

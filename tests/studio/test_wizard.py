@@ -392,7 +392,7 @@ def test_a_recommendation_is_told_in_step_two_and_gives_way_to_the_user(signed_i
     signed_in.post(at(ready, "method"), {"method": "lora", "work": "classify"})
     page = signed_in.get(at(ready, "model")).text
     assert "«분류»에는 학습 반복을 자동보다 2번 더 하기를" in page
-    assert "«분류»에는 여기에 2번을 더하기를 권합니다" in page
+    assert "«분류»에 권장하는 대로 여기에 2번을 더합니다" in page and 'placeholder="권장"' in page
     assert re.search(r'<dd>5번\s*<span class="help">권장</span>', page)
     form = {"name": "민원", "base": base, "mode": "manual", "epochs": "2"}
     said = signed_in.post(at(ready, "model"), form, headers=HTMX).text

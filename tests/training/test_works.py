@@ -57,7 +57,7 @@ def test_a_kind_that_nobody_knows_recommends_nothing():
 
 
 def test_the_rule_of_the_advised_knob_alone_names_the_kind():
-    assert "«분류»에는 여기에 2번을 더하기를" in str(
+    assert "«분류»에 권장하는 대로 여기에 2번을" in str(
         works.rule("classify", recipe.BY_KEY["epochs"])
     )
     assert works.rule("classify", recipe.BY_KEY["seed"]) == recipe.BY_KEY["seed"].rule
