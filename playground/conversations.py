@@ -4,6 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from playground import homes
 from playground.models import Conversation, Message
 from playground.parameters import MAX_SYSTEM_PROMPT, MAX_TEXT, Parameters
 from training import chat
@@ -17,7 +18,7 @@ def create(owner: Any, model: str, system_prompt: str = "") -> Conversation:
         owner=owner,
         model=model,
         system_prompt=_checked_system_prompt(system_prompt),
-        parameters=Parameters().as_dict(),
+        parameters=homes.parameters(model).as_dict(),
     )
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training import bases, registry
+from playground.parameters import Parameters
+from training import bases, registry, works
 from training.bases import Base
 from training.chat import Renderer
 from training.errors import UserError
 from training.models import TunedModel
+from training.works import Work
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,19 @@ def find(name: str) -> Home:
         return Home(folder, tuned.name, Renderer.of(folder).context_length)
     base = bases.find(tuned.base)
     return Home(folder, tuned.name, base.context_length, base)
+
+
+def work(name: str) -> Work | None:
+    """Return the kind of work that a model was tuned for, if one was chosen."""
+    kind, _, key = name.partition(":")
+    tuned = TunedModel.objects.filter(pk=key).select_related("job").first()
+    return works.WORKS.get(tuned.job.work) if kind == "tuned" and tuned else None
+
+
+def parameters(name: str) -> Parameters:
+    """Return what a conversation with a model begins with."""
+    known = work(name)
+    return Parameters.parse(known.talking if known else {})
 
 
 @dataclass(frozen=True)

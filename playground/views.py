@@ -45,7 +45,9 @@ def _page(request: HttpRequest, found: Conversation | None, model: str) -> HttpR
         "conversations": _begun(request)[:LISTED],
         "choices": choices,
         "missing_model": bool(model) and model != chosen,
-        "parameters": Parameters.parse(found.parameters if found else {}),
+        "parameters": Parameters.parse(found.parameters) if found else homes.parameters(chosen),
+        "work": None if found else homes.work(chosen),
+        "model_name": choices.label(chosen),
         "system_prompt": found.system_prompt if found else "",
         "ask": request.GET.get("ask", "")[:ASKED_CHARACTERS],
     }

@@ -1,6 +1,7 @@
 """Forms: what a page may send, checked. The bounds of knobs are recipe's, not ours."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from studio.models import User
-from training import bases, recipe, recipe_file, wording
+from training import bases, recipe, recipe_file, wording, works
 from training.datasets import arrivals, room, versions
 from training.errors import UserError
 from training.models import Dataset, DatasetVersion, Job
@@ -105,6 +106,12 @@ class KeyForm(forms.Form):
 
 
 class MethodForm(forms.Form):
+    """Step 1: the method, and the kind of work if one is chosen."""
+
+    work = forms.ChoiceField(
+        choices=[("", ""), *((work.key, work.label) for work in works.WORKS.values())],
+        required=False,
+    )
     method = forms.ChoiceField(
         choices=[(method.key, method.label) for method in recipe.METHODS.values()],
         error_messages={"required": gettext_lazy("학습 방법을 하나 선택하세요.")},
@@ -138,13 +145,15 @@ class ModelForm(forms.Form):
         values["overflow"] = job.overflow
         super().__init__(data, initial={"name": job.name, "base": job.base, "mode": mode, **values})
         for knob in recipe.knobs_of(job.method):
+            is_advised = works.is_advised(job.work, knob.key)
+            itself = _("권장") if is_advised else _("자동")
             self.fields[knob.key] = forms.CharField(
                 label=knob.label,
                 required=False,
                 max_length=20,
                 help_text=knob.help,
                 widget=forms.TextInput(
-                    attrs={"inputmode": "decimal", "placeholder": _("자동"), "autocomplete": "off"}
+                    attrs={"inputmode": "decimal", "placeholder": itself, "autocomplete": "off"}
                 ),
             )
 
@@ -190,9 +199,10 @@ class ModelForm(forms.Form):
         return {key: self.cleaned_data[key] for key in (*keys, "knobs")}
 
     def knobs(self, expert: bool) -> Iterator[tuple[recipe.Knob, forms.BoundField]]:
+        """Yield each knob, with the rule for the draft's kind of work, and its field."""
         for knob in recipe.knobs_of(self.job.method):
             if knob.expert == expert:
-                yield knob, self[knob.key]
+                yield replace(knob, rule=works.rule(self.job.work, knob)), self[knob.key]
 
     def main_knobs(self) -> list:
         return list(self.knobs(expert=False))

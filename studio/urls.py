@@ -5,7 +5,19 @@ from django.urls import include, path
 import playground.api
 import training.api
 from studio.api import api
-from studio.views import bases, datasets, frame, guide, home, keys, library, models, people, wizard
+from studio.views import (
+    bases,
+    datasets,
+    frame,
+    guide,
+    home,
+    keys,
+    library,
+    models,
+    people,
+    wizard,
+    writing,
+)
 
 api.add_router("", training.api.router)
 api.add_router("", playground.api.router)
@@ -75,6 +87,8 @@ urlpatterns = [
     path("data/arrivals/<str:pk>/piece/", library.piece, name="arrival-piece"),
     path("data/arrivals/<str:pk>/abandon/", library.abandon, name="arrival-abandon"),
     path("data/merge/", library.merge, name="dataset-merge"),
+    path("data/templates/", writing.writing, name="dataset-writing"),
+    path("data/templates/<str:key>.<str:ending>", writing.starter, name="dataset-starter"),
     path("data/<str:pk>/", datasets.dataset, name="dataset"),
     path("data/<str:pk>/rows/new/", library.new_row, name="dataset-row-new"),
     path("data/<str:pk>/rows/<int:position>/", library.row, name="dataset-row"),

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from training import bases, forecast, leases, recipe, registry, tasks
+from training import bases, forecast, leases, recipe, registry, tasks, works
 from training.datasets import versions
 from training.errors import UserError
 from training.leases import Order
@@ -22,7 +22,7 @@ from training.models import DatasetVersion, Job, JobEvent, TokenCount, TunedMode
 Status = Job.Status
 MAX_CRASHES = 3
 """Crashes in a row without a new checkpoint after which a job fails."""
-DRAFT_FIELDS = {"name", "method", "base", "knobs", "overflow", "version"}
+DRAFT_FIELDS = {"name", "work", "method", "base", "knobs", "overflow", "version"}
 PROGRESS_KEYS = (
     "phase", "loss", "validation_loss", "epoch", "tokens_per_second", "seconds_left", "trained_tokens"
 )  # fmt: skip
@@ -65,7 +65,10 @@ def resolved(job: Job, without: str = "") -> dict:
         context_length = 2048
     examples = job.version.example_count if job.version else settings.MIN_EXAMPLES
     knobs = {key: value for key, value in job.knobs.items() if key != without}
-    return recipe.resolve(job.method, knobs, examples=examples, context_length=context_length)
+    return recipe.resolve(
+        job.method, knobs, examples=examples, context_length=context_length,
+        more_epochs=works.more_epochs(job.work),
+    )  # fmt: skip
 
 
 def token_count(job: Job) -> TokenCount | None:
@@ -207,7 +210,7 @@ def _queue(job: Job) -> bool:
 
 def submit(
     owner, *, name: str, method: str, base: str, knobs: dict, version: DatasetVersion,
-    overflow: str = recipe.CUT,
+    overflow: str = recipe.CUT, work: str = "",
 ) -> Job:  # fmt: skip
     """Create a job that gets in line by itself once its data is read and counted.
 
@@ -218,7 +221,7 @@ def submit(
     bases.find(base)
     job = Job.objects.create(
         owner=owner, status=Status.VALIDATING, name=name.strip()[:64], method=method, base=base,
-        knobs=knobs, overflow=overflow, version=version,
+        knobs=knobs, overflow=overflow, version=version, work=work,
     )  # fmt: skip
     versions.freeze(version)
     proceed(job)
@@ -307,7 +310,7 @@ def retry(job: Job) -> Job:
     edit(
         draft,
         name=job.name, method=job.method, base=job.base, knobs=job.knobs, overflow=job.overflow,
-        version=job.version,
+        version=job.version, work=job.work,
     )  # fmt: skip
     return draft
 

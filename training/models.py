@@ -214,6 +214,8 @@ class Job(Leased):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="jobs")
     status = models.CharField(max_length=20, choices=Status, default=Status.DRAFT)
     name = models.CharField(max_length=64, blank=True)
+    work = models.CharField(max_length=20, blank=True, default="")
+    """The kind of work it is tuned for (a key of works.WORKS); empty where none was chosen."""
     method = models.CharField(max_length=10, default="lora")
     base = models.CharField(max_length=100, blank=True)
     knobs = models.JSONField(default=dict, blank=True)

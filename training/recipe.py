@@ -269,14 +269,17 @@ def _number(knob: Knob, text: str) -> float | int | None:
     return int(number) if knob.kind == "int" else number
 
 
-def resolve(method: str, knobs: Mapping, *, examples: int, context_length: int) -> dict:
+def resolve(
+    method: str, knobs: Mapping, *, examples: int, context_length: int, more_epochs: int = 0
+) -> dict:
     """Return a number for every knob of the method: the user's, or what auto makes of the facts.
 
-    `examples` counts before the validation split; `context_length` is in tokens.
+    `examples` counts before the validation split; `context_length` is in tokens; `more_epochs` is
+    what a kind of work adds to auto (works.py).
     """
     values = dict(knobs)
     automatic = {
-        "epochs": lambda: automatic_epochs(examples),
+        "epochs": lambda: automatic_epochs(examples) + more_epochs,
         "batch_size": lambda: 8,
         "learning_rate": lambda: LEARNING_RATES[method],
         "max_length": lambda: min(context_length, 8192),

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 
 from django.utils.translation import gettext as _
 
-from training import bases, forecast, jobs, recipe
+from training import bases, forecast, jobs, recipe, works
 from training.chat import Example, Message, Renderer
 from training.datasets import versions
 from training.errors import UserError
@@ -38,7 +38,7 @@ def start(owner) -> Job:
     folder.rmdir()
     return jobs.submit(
         owner, name=_("민원 부서 나누기"), method=recipe.LORA, base=bases.BUILTIN.slug,
-        knobs=KNOBS, version=version,
+        knobs=KNOBS, version=version, work=works.CLASSIFY,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Tags and filters of every page: icons, chips, Korean numbers and times, errors as words."""
 
+import re
 from datetime import datetime
 from functools import lru_cache
 
@@ -18,6 +19,7 @@ from training.models import BaseDownload, Job, JobEvent
 
 register = template.Library()
 
+HANGUL = re.compile("[가-힣]")
 ICON_FOLDER = settings.ROOT / "static" / "vendor" / "icons"
 NO_ICON = "<path d=''/>"
 STATUS_LOOKS = {
@@ -268,6 +270,13 @@ def log_line(event: JobEvent) -> str:
 def effect_of(summary: object, key: str) -> str:
     """Say what a draft's number does beside the recommended one; nothing where none was set."""
     return getattr(summary, "effects", {}).get(key, "")
+
+
+@register.filter
+def by_language(text: str) -> list[tuple[str, str]]:
+    """Return the paragraphs of a text with the language of each, so that it can be declared."""
+    parts = re.findall(r"(?s).+?(?:\n\n|$)", text)
+    return [("ko" if HANGUL.search(part) else "en", part) for part in parts]
 
 
 @register.filter

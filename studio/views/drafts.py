@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from studio.views import effects, lines
-from training import bases, forecast, jobs, recipe
+from training import bases, forecast, jobs, recipe, works
 from training.bases import Base
 from training.errors import UserError
 from training.forecast import Disk, Forecast
 from training.models import DatasetVersion, Job, TokenCount
+from training.works import Work
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,14 @@ class Summary:
     @cached_property
     def method(self) -> recipe.Method:
         return recipe.METHODS[self.job.method]
+
+    @property
+    def work(self) -> Work | None:
+        return works.WORKS.get(self.job.work)
+
+    @property
+    def works(self) -> list[Work]:
+        return list(works.WORKS.values())
 
     @cached_property
     def base(self) -> Base | None:

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from studio.models import User
 from studio.templatetags.studio import amount, duration, share
-from training import archive, jobs, recipe, registry
+from training import archive, jobs, recipe, registry, works
 from training.models import Job, TunedModel
 
 Status = Job.Status
@@ -24,6 +24,8 @@ class Setting:
     label: str
     value: str
     is_auto: bool
+    is_advised: bool = False
+    """Whether it is auto as the kind of work would have it."""
 
 
 def jobs_of(owner: User) -> QuerySet[Job]:
@@ -49,7 +51,8 @@ def settings_of(job: Job, numbers: dict) -> list[Setting]:
         if knob.key in numbers:
             number = numbers[knob.key]
             value = share(number) if knob.is_share else amount(number, knob.unit)
-            found.append(Setting(str(knob.label), value, knob.key not in job.knobs))
+            is_advised = works.is_advised(job.work, knob.key)
+            found.append(Setting(str(knob.label), value, knob.key not in job.knobs, is_advised))
     if numbers and job.overflow != recipe.CUT:
         found.append(Setting(_("긴 예제"), str(recipe.OVERFLOWS[job.overflow]), False))
     return found

@@ -14,6 +14,7 @@ from studio.views.sending import attached, in_threads
 from training import archive, jobs, naming, recipe_file, registry, samples
 from training.errors import UserError
 from training.models import Job, TunedModel
+from training.works import WORKS
 
 PAGE = 20
 LOG_LINES = 200
@@ -43,6 +44,7 @@ def model(request: HttpRequest, pk: str) -> HttpResponse:
         "job": job,
         "tuned": tuned,
         "happening": lines.happening(job),
+        "work": WORKS.get(job.work),
         "settings": lines.settings_of(job, job.resolved),
         "files": lines.files_of(tuned) if tuned else [],
         "name_form": NameForm(initial={"name": job.name}),

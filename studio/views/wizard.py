@@ -97,12 +97,13 @@ def sample(request: HttpRequest) -> HttpResponse:
 @draft_view
 def method(request: HttpRequest, job: Job) -> HttpResponse:
     """Step 1: 학습 방법 선택."""
-    form = MethodForm(request.POST or None, initial={"method": job.method})
+    initial = {"method": job.method, "work": job.work}
+    form = MethodForm(request.POST or None, initial=initial)
     if request.method != "POST":
         return show(request, job, 1, form=form)
     if not form.is_valid():
         return show(request, job, 1, 422, form=form)
-    jobs.edit(job, method=form.cleaned_data["method"])
+    jobs.edit(job, **form.cleaned_data)
     return saved(request, job, "wizard-model")
 
 

@@ -204,3 +204,27 @@ def test_invisible_letters_in_names_do_no_harm(tmp_path):
 
 def test_a_file_of_nothing_known_is_refused_by_its_columns(tmp_path):
     assert refused(tmp_path, "이름|나이\n가|1\n").code == "columns_unknown"
+
+
+# --- the columns of templates ---------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("row", "question", "answer"),
+    [
+        ({"참고 문서": "문서", "질문": "물음", "답변": "답"}, "물음\n\n문서", "답"),
+        ({"지시": "줄이세요", "원문": "긴 글", "요약": "짧은 글"}, "줄이세요\n\n긴 글", "짧은 글"),
+        ({"원문": "hello", "번역": "안녕"}, "hello", "안녕"),
+        ({"글": "물이 새요", "갈래": "시설"}, "물이 새요", "시설"),
+        (
+            {"갈래": "시설", "요약": "누수", "질문": "물이 새요", "답변": "고칠게요"},
+            "물이 새요",
+            "고칠게요",
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_table", [True, False])
+def test_the_columns_of_templates_are_known_and_give_way_to_plainer_ones(
+    tmp_path, row, question, answer, is_table
+):
+    table = ",".join(row) + "\n" + ",".join(row.values()) + "\n"
+    _, examples, problems = read(tmp_path, table if is_table else jsonl(row))
+    assert (examples, problems) == ([pair(question, answer)], [])

@@ -94,7 +94,7 @@ ROUTES: dict[str, Route] = {
     "train/": Route(EVERYBODY),
     "train/new/": Route(EVERYBODY),
     "train/sample/": Route(EVERYBODY, answers={"POST": 422}),  # no built-in model here
-    "train/<str:pk>/method/": Route(OWNER, DRAFT, lambda mine: {"method": "full"}),
+    "train/<str:pk>/method/": Route(OWNER, DRAFT, lambda mine: {"method": "full", "work": "draft"}),
     "train/<str:pk>/model/": Route(OWNER, DRAFT, lambda mine: {"name": "b", "base": "tiny"}),
     "train/<str:pk>/recipe/": Route(OWNER, DRAFT, _recipe),
     "train/<str:pk>/data/": Route(OWNER, DRAFT),
@@ -135,6 +135,8 @@ ROUTES: dict[str, Route] = {
     "models/<str:pk>/download/": Route(OWNER, JOB, answers={"GET": 422}),  # no files here
     # data
     "data/": Route(EVERYBODY),
+    "data/templates/": Route(EVERYBODY),
+    "data/templates/<str:key>.<str:ending>": Route(EVERYBODY, ("work",)),
     "data/<str:pk>/": Route(OWNER, ("dataset",)),
     "data/<str:pk>/delete/": Route(OWNER, ("dataset",)),
     "data/new/": Route(EVERYBODY, form=_file),
@@ -216,6 +218,8 @@ def thing(mine, name: str) -> str:
         return mine.queued.base
     if name == "help_page":
         return "start"
+    if name == "work":
+        return "classify"
     if name == "public_model":
         return naming.of(mine.tuned)
     if name.startswith("public_"):

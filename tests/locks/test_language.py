@@ -97,7 +97,7 @@ def test_pages_of_a_newcomer(db, build, visitor, language):
     client = visitor(person_of("first-admin"))
     for address in (
         "/", "/train/", "/models/", "/data/", "/keys/", "/people/", "/password/", "/playground/",
-        "/nowhere/", "/queue/", "/bases/",
+        "/nowhere/", "/queue/", "/bases/", "/data/templates/",
     ):  # fmt: skip
         check(client.get(address), language)
 

@@ -77,7 +77,8 @@ BaseDownload.objects.create(owner=owner, repo="mansae/coming", status="fetching"
 failed_download = BaseDownload.objects.create(owner=owner, repo="mansae/a-model-with-a-very-long-name-that-does-not-fit",
     status="failed", error={"code": "hub_gated", "params": {"repo": "mansae/a-model"}}, **size)
 print(json.dumps({
-    "draft": job("draft", "작성 중인 모델").pk, "empty": Job.objects.create(owner=owner, base="tiny").pk,
+    "draft": job("draft", "작성 중인 모델", work="classify").pk,
+    "empty": Job.objects.create(owner=owner, base="tiny", work="reference").pk,
     "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
     "done": done.pk, "running": running.pk, "failed": failed.pk, "data": data.dataset.pk,
     "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "key": key.pk,
@@ -96,7 +97,7 @@ PAGES = {
     "model cancelled": "/models/{cancelled}/", "rename": "/models/{done}/rename/",
     "delete": "/models/{done}/delete/", "cancel": "/models/{running}/cancel/",
     "data": "/data/", "dataset": "/data/{data}/", "dataset failed": "/data/{bad}/",
-    "dataset delete": "/data/{bad}/delete/", "dataset in use": "/data/{data}/delete/",
+    "writing": "/data/templates/", "dataset delete": "/data/{bad}/delete/", "dataset in use": "/data/{data}/delete/",
     "data new": "/data/new/", "merge": "/data/merge/", "bad rows": "/data/{data}/problems/",
     "row": "/data/{data}/rows/0/", "row new": "/data/{data}/rows/new/?problem=0", "purge": "/data/{data}/purge/",
     "split": "/data/{data}/split/", "data rename": "/data/{data}/rename/", "removed": "/data/{data}/?q=민원",

@@ -129,3 +129,32 @@ def test_another_users_model_can_be_neither_loaded_nor_seen(client, tuned, engin
         assert client.post(reverse(verb), {"model": name}).status_code == 404
     assert client.get(reverse("playground-state"), {"model": name}).status_code == 404
     assert engine.models() == {}
+
+
+def test_a_new_conversation_begins_as_the_models_kind_of_work_asks(mine, tuned):
+    from training.models import Job
+
+    name = f"tuned:{tuned.pk}"
+    plain = mine.get(reverse("playground"), {"model": name}).content.decode()
+    assert (
+        'name="temperature" type="number" min="0" max="2" step="0.1" inputmode="decimal" value="0.7"'
+        in plain
+    )
+    Job.objects.update(work="classify")
+    page = mine.get(reverse("playground"), {"model": name}).content.decode()
+    assert 'step="0.1" inputmode="decimal" value="0"' in page
+    assert 'inputmode="numeric" value="64"' in page and "하는 일(분류)에 맞추어" in page
+    mine.post(reverse("conversation-new"), {"model": name})
+    begun = Conversation.objects.get()
+    assert begun.parameters == {"temperature": 0, "top_p": 1, "max_tokens": 64}
+
+
+def test_what_was_used_last_stays_in_a_conversation_that_was_begun(mine, tuned, user):
+    from playground.parameters import Parameters
+    from training.models import Job
+
+    Job.objects.update(work="classify")
+    begun = conversations.create(user, f"tuned:{tuned.pk}")
+    conversations.settle(begun, begun.model, Parameters(temperature=1.5), "")
+    page = mine.get(reverse("conversation", args=[begun.pk])).content.decode()
+    assert 'inputmode="decimal" value="1.5"' in page and "하는 일(분류)" not in page

@@ -358,3 +358,62 @@ def test_other_peoples_drafts_cannot_be_changed(signed_in, base, stranger, step)
     assert signed_in.post(at(foreign, step), {"method": "full"}).status_code == 404
     foreign.refresh_from_db()
     assert foreign.method == "lora"
+
+
+# --- the kind of work -----------------------------------------------------------------------------
+def test_no_kind_of_work_is_chosen_until_somebody_does(signed_in, draft):
+    page = signed_in.get(at(draft, "method")).text
+    assert 'name="work" value="" checked' in page
+    signed_in.post(at(draft, "method"), {"method": "lora"})
+    draft.refresh_from_db()
+    assert draft.work == ""
+    page = signed_in.get(at(draft, "data")).text
+    assert "하는 일</dt>" not in page and "starter-title" not in page
+
+
+def test_a_kind_of_work_is_kept_and_said_beside_every_step(signed_in, draft):
+    form = {"method": "lora", "work": "classify"}
+    assert signed_in.post(at(draft, "method"), form).url == at(draft, "model")
+    draft.refresh_from_db()
+    assert draft.work == "classify"
+    assert 'name="work" value="classify" checked' in signed_in.get(at(draft, "method")).text
+    for step in ("method", "model", "data"):
+        assert "<dt>하는 일</dt><dd>분류</dd>" in signed_in.get(at(draft, step)).text
+
+
+def test_an_unknown_kind_of_work_is_refused(signed_in, draft):
+    form = {"method": "lora", "work": "magic"}
+    assert signed_in.post(at(draft, "method"), form).status_code == 422
+    draft.refresh_from_db()
+    assert draft.work == ""
+
+
+def test_a_recommendation_is_told_in_step_two_and_gives_way_to_the_user(signed_in, ready, base):
+    signed_in.post(at(ready, "method"), {"method": "lora", "work": "classify"})
+    page = signed_in.get(at(ready, "model")).text
+    assert "«분류»에는 학습 반복을 자동보다 2번 더 하기를" in page
+    assert "«분류»에 권장하는 대로 여기에 2번을 더합니다" in page and 'placeholder="권장"' in page
+    assert re.search(r'<dd>5번\s*<span class="help">권장</span>', page)
+    form = {"name": "민원", "base": base, "mode": "manual", "epochs": "2"}
+    said = signed_in.post(at(ready, "model"), form, headers=HTMX).text
+    assert "<dd>2번" in said and "권장" not in said
+
+
+def test_a_recommendation_is_recorded_with_the_start(signed_in, ready):
+    signed_in.post(at(ready, "method"), {"method": "lora", "work": "classify"})
+    counted(ready)
+    signed_in.post(at(ready, "start"), seen(signed_in.get(at(ready, "data")).text))
+    ready.refresh_from_db()
+    assert (ready.status, ready.resolved["epochs"], ready.knobs) == ("queued", 5, {})
+    page = signed_in.get(f"/models/{ready.pk}/").text
+    assert "<dt>하는 일</dt><dd>분류</dd>" in page
+    assert re.search(r'<dd>5번\s*<span class="help">권장</span>', page)
+    assert '"epochs": 5' in signed_in.get(f"/models/{ready.pk}/recipe/").text
+
+
+def test_step_three_offers_the_kinds_template_first(signed_in, draft):
+    signed_in.post(at(draft, "method"), {"method": "lora", "work": "reference"})
+    page = signed_in.get(at(draft, "data")).text
+    offered = page.index("/data/templates/reference.xlsx")
+    assert offered < page.index("JSONL 파일을 업로드")
+    assert 'href="/data/templates/#reference"' in page

@@ -7,8 +7,11 @@ the reader knows again: System_Prompt, C_ID, T_ID, Text, Completion. No cell can
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from string import ascii_uppercase
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -80,6 +83,17 @@ def _taken(out: io.StringIO) -> bytes:
     return text.encode()
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """One sheet of a workbook to be made."""
+
+    title: str
+    rows: Iterable[Sequence[object]]
+    """The names of the columns first."""
+    widths: tuple[int, ...] = ()
+    """Letters that a line of each column holds; where given, long texts are broken into lines."""
+
+
 def as_xlsx(folder: Path) -> Iterator[bytes]:
     """Yield a workbook whose cells are all text.
 
@@ -87,30 +101,48 @@ def as_xlsx(folder: Path) -> Iterator[bytes]:
     """
     if len(store.view(folder)) > XLSX_ROWS:  # before any work
         raise UserError("sheet_too_long", limit=XLSX_ROWS)
+    return workbook([Sheet("data", chain([COLUMNS], exchanges(store.iterate(folder))))])
+
+
+def workbook(sheets: Iterable[Sheet]) -> Iterator[bytes]:
+    """Yield an XLSX file in which no text is a formula.
+
+    Raises: UserError `sheet_too_long`, `cell_too_long`.
+    """
     from openpyxl import Workbook  # here, since it is slow to load and seldom wanted
-    from openpyxl.cell import WriteOnlyCell
 
     book = Workbook(write_only=True)
-    sheet = book.create_sheet("data")
-    sheet.append(COLUMNS)
-    for number, row in enumerate(exchanges(store.iterate(folder)), 1):
-        if number > XLSX_ROWS:
-            raise UserError("sheet_too_long", limit=XLSX_ROWS)
-        cells = []
-        for value in row:
-            if isinstance(value, str) and len(value) > CELL_LETTERS:
-                raise UserError("cell_too_long", row=number, limit=CELL_LETTERS)
-            clean = UNPRINTABLE.sub("", value) if isinstance(value, str) else value
-            cell = WriteOnlyCell(sheet, clean)
-            if isinstance(value, str):
-                cell.data_type = "s"  # never a formula
-            cells.append(cell)
-        sheet.append(cells)
+    for sheet in sheets:
+        _fill(book.create_sheet(sheet.title), sheet)
     with TemporaryFile() as file:
         book.save(file)
         file.seek(0)
         while piece := file.read(PIECE_LETTERS):
             yield piece
+
+
+def _fill(page: Any, sheet: Sheet) -> None:
+    for letter, width in zip(ascii_uppercase, sheet.widths, strict=False):
+        page.column_dimensions[letter].width = width
+    for number, row in enumerate(sheet.rows):
+        if number > XLSX_ROWS:
+            raise UserError("sheet_too_long", limit=XLSX_ROWS)
+        page.append([_cell(page, value, number, bool(sheet.widths)) for value in row])
+
+
+def _cell(page: Any, value: object, row: int, is_broken: bool) -> Any:
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Alignment
+
+    if not isinstance(value, str):
+        return WriteOnlyCell(page, value)
+    if len(value) > CELL_LETTERS:
+        raise UserError("cell_too_long", row=row, limit=CELL_LETTERS)
+    cell = WriteOnlyCell(page, UNPRINTABLE.sub("", value))
+    cell.data_type = "s"  # never a formula
+    if is_broken:
+        cell.alignment = Alignment(wrap_text=True, vertical="top")
+    return cell
 
 
 FORMATS = {

@@ -26,19 +26,19 @@ NAMES: dict[str, tuple[str, ...]] = {
         "prompt", "question", "q", "instruction",
         "질문", "문의", "프롬프트", "지시", "지시문", "입력", "질의", "물음", "민원",
         "질문내용", "질문 내용", "문의내용", "문의 내용", "민원내용", "민원 내용",
-        "text", "input", "제목",
+        "text", "input", "제목", "원문", "글",
     ),
     "answer": (
         "completion", "answer", "a", "output", "response",
         "답변", "응답", "대답", "답", "출력", "회신", "답변내용", "답변 내용", "응답내용",
-        "응답 내용", "처리내용", "처리 내용",
+        "응답 내용", "처리내용", "처리 내용", "초안", "요약", "번역", "갈래",
     ),
     "system": ("system", "system_prompt", "시스템", "시스템 프롬프트", "시스템프롬프트"),
-    "extra": ("input",),
+    "extra": ("input", "참고 문서", "참고문서", "원문", "글"),
     "history": ("history",),
 }  # fmt: skip
 """Part of an example -> the names it goes by, the most telling first."""
-VAGUE = {"text", "input", "제목"}
+VAGUE = {"text", "input", "제목", "원문", "글"}
 """Names that mean a question only where there is an answer too."""
 NEEDED = (
     (MESSAGES, ("messages",)),
