@@ -342,6 +342,7 @@ DELIMITER_NAMES = {
     ",": gettext_lazy("쉼표(,)"), ";": gettext_lazy("쌍반점(;)"),
     "\t": gettext_lazy("탭"), "|": gettext_lazy("세로줄(|)"),
 }  # fmt: skip
+FILE_FIELDS = ("encoding", "delimiter", "sheet", "has_header")
 BY_ITSELF = gettext_lazy("알아서 고르기")
 
 
@@ -362,7 +363,8 @@ class LayoutForm(forms.Form):
         self.layout = layout
         self.columns = layout.get("columns") or []
         self.head = layout.get("head") or []
-        recognised = chosen.get("mapping") or layout.get("mapping") or {}
+        self.guess = {} if layout.get("mapping") else self._guessed()
+        recognised = chosen.get("mapping") or layout.get("mapping") or self.guess
         super().__init__(data, initial={**chosen, **self._shown(recognised)}, auto_id="layout_%s")
         names = [(name, name) for name in dict.fromkeys(self.columns) if name]
         for part, label in {**self.MAIN, **self.MORE}.items():
@@ -372,6 +374,16 @@ class LayoutForm(forms.Form):
         for name, label in self.TEMPLATES.items():
             self.fields[name] = forms.CharField(label=label, max_length=2000, required=False)
         self._add_file_fields(layout)
+
+    def _guessed(self) -> dict:
+        """Propose the two columns with the longest text, in their order, where none was recognised."""
+        lengths = [
+            (sum(len(row[at]) for row in self.head if at < len(row)), at)
+            for at, name in enumerate(self.columns)
+            if name
+        ]
+        longest = sorted(at for _length, at in sorted(lengths, reverse=True)[:2])
+        return dict(zip(self.MAIN, (self.columns[at] for at in longest), strict=False))
 
     def _shown(self, mapping: dict) -> dict:
         """Tell columns from templates."""
@@ -428,20 +440,24 @@ class LayoutForm(forms.Form):
 
     @property
     def file_fields(self) -> list:
-        names = ("encoding", "delimiter", "sheet", "has_header")
-        return [self[name] for name in names if name in self.fields]
+        return [self[name] for name in FILE_FIELDS if name in self.fields]
 
     def choices(self) -> dict:
         """Return what was chosen, as Choices takes it."""
         said = self.cleaned_data
         mapping = {part: said[part] for part in (*self.MAIN, *self.MORE) if said.get(part)}
+        if "content" in mapping:  # one turn a row: the columns proposed for pairs are not meant
+            mapping = {part: name for part, name in mapping.items() if self.guess.get(part) != name}
         for part in self.MAIN:
             if template := said.get(f"{part}_template"):
                 mapping[part] = template
         found = {name: said[name] for name in ("encoding", "delimiter", "sheet") if said.get(name)}
         if said.get("has_header"):
             found["has_header"] = said["has_header"] == "yes"
-        if mapping and mapping != self.layout.get("mapping"):
+        is_other_table = any(
+            found.get(name) not in (None, self.layout.get(name)) for name in FILE_FIELDS
+        )
+        if mapping and mapping != (self.guess if is_other_table else self.layout.get("mapping")):
             found["mapping"] = mapping
         return found
 

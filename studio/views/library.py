@@ -1,5 +1,6 @@
 """Doors of one dataset's rows, versions and parts: mend, add, remove, split, merge, take home."""
 
+import json
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -55,18 +56,25 @@ def row(request: HttpRequest, pk: str, position: int) -> HttpResponse:
 def new_row(request: HttpRequest, pk: str) -> HttpResponse:
     dataset = found(request, pk)
     if request.method != "POST":
-        return edit_page(
-            request, dataset, {"system": "", "exchanges": [(unused(request, dataset), "")]}
-        )
+        return edit_page(request, dataset, {"system": "", "exchanges": [unused(request, dataset)]})
     return kept(request, dataset)
 
 
-def unused(request: HttpRequest, dataset: Dataset) -> str:
-    """Return the text of the row that could not be used and shall be mended, if one is named."""
+def unused(request: HttpRequest, dataset: Dataset) -> tuple[str, str]:
+    """Return question and answer of the row that could not be used and shall be mended, as far as
+    they can be told apart; empty ones when none is named."""
     asked = request.GET.get("problem", "")
     if not (asked.isdecimal() and len(asked) < 10):
-        return ""
-    return "".join(row["row"] for row in bad_rows(editing.newest(dataset), int(asked), 1))
+        return "", ""
+    text = "".join(row["row"] for row in bad_rows(editing.newest(dataset), int(asked), 1))
+    try:
+        record = json.loads(text)
+        turns = record.get("messages") or record.values()
+        found = [one.get("content", "") if isinstance(one, dict) else one for one in turns]
+    except (ValueError, AttributeError, TypeError):
+        return text, ""
+    question, answer, *_more = [*map(str, found), "", ""]
+    return question, answer
 
 
 def kept(

@@ -311,7 +311,8 @@ def test_tables_of_questions_and_answers_are_read(tmp_path, delimiter, names):
     content = "\n".join(delimiter.join(row) for row in (names, ("안녕?", "네"), ("가", "나")))
     reader, examples, problems = read(tmp_path, content)
     assert examples == [pair("안녕?", "네"), pair("가", "나")]
-    assert (reader.format, problems) == ("csv-prompt", [])
+    label = "tsv" if delimiter == "\t" else "csv"
+    assert (reader.format, problems) == (f"{label}-prompt", [])
 
 
 def test_blank_rows_and_missing_last_cells_do_no_harm(tmp_path):

@@ -23,7 +23,7 @@ def test_an_object_that_wraps_one_list_is_opened(tmp_path, indent):
     text = json.dumps(content, ensure_ascii=False, indent=indent)
     reader, examples, problems = read(tmp_path, text)
     assert examples == [pair(str(n), "]}") for n in range(3)]
-    assert (reader.format, problems) == ("jsonl-prompt", [])
+    assert (reader.format, problems) == ("json-prompt" if indent else "jsonl-prompt", [])
 
 
 def test_sharegpt_conversations_are_read(tmp_path):

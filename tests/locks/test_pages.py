@@ -60,7 +60,7 @@ running = job("running", "이름이 아주 길어서 한 줄에 들어가지 않
 for one in (done, running):
     for step in range(0, one.step, 3):
         JobEvent.objects.create(job=one, attempt=1, kind="metrics", step=step, data={"loss": 2 - step / 60, "epoch": step / 30})
-    JobEvent.objects.create(job=one, attempt=1, kind="validation", step=27, data={"loss": 1.5})
+    JobEvent.objects.create(job=one, attempt=1, kind="validation", step=27, data={"validation_loss": 1.5})
     JobEvent.objects.create(job=one, attempt=1, kind="checkpoint", step=27)
 failed = job("failed", "실패한 학습", error={"code": "trainer_crashed", "params": {"exit_code": 1}}, finished_at=now)
 JobEvent.objects.create(job=failed, attempt=1, kind="error", data=failed.error)

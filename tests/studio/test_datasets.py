@@ -101,6 +101,7 @@ def test_a_bad_row_is_mended_and_added(signed_in, user, make):
     url = f"/data/{version.dataset_id}/rows/new/"
     assert f"{url}?problem=0" in signed_in.get(f"/data/{version.dataset_id}/").text
     assert "&lt;b&gt;끝" in signed_in.get(f"{url}?problem=0").text
+    assert "prompt" not in signed_in.get(f"{url}?problem=0").text  # the question alone
     for nonsense in ("7", "-1", "x", "9" * 30):
         assert signed_in.get(f"{url}?problem={nonsense}").status_code == 200
 

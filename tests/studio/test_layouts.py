@@ -55,6 +55,36 @@ def test_columns_of_any_name_are_chosen_on_the_page_and_read(
     assert '<option value="고객 말씀" selected>' in page
 
 
+def test_the_two_columns_of_longest_text_are_proposed_and_no_more_than_that(signed_in):
+    dataset = take(
+        signed_in,
+        "번호,고객 말씀,상담원,처리\n".encode() + "1,가로등이요,갑,고쳤어요\n".encode() * 9,
+    )
+    page = signed_in.get(f"/data/{dataset.pk}/").text
+    assert '"고객 말씀" selected' in page and '"처리" selected' in page
+    form = {
+        "prompt": "고객 말씀",
+        "answer": "처리",
+        "has_header": "no",
+    }  # proposed for other columns
+    signed_in.post(f"/data/{dataset.pk}/layout/", form)
+    assert editing.newest(dataset).choices == {"has_header": False}
+    read(dataset)
+    signed_in.post(
+        f"/data/{dataset.pk}/layout/", {"prompt": "2열", "answer": "4열", "has_header": "no"}
+    )
+    assert first(read(dataset)) == ["고객 말씀", "처리"]
+
+
+def test_columns_proposed_for_pairs_do_not_mix_with_turns(signed_in):
+    rows = "".join(f"{n},손님,질문 {n} 길게\n{n},직원,답변 {n}\n" for n in range(5))
+    dataset = take(signed_in, ("묶음,누구,말씀들\n" + rows).encode())
+    guessed = {"prompt": "누구", "answer": "말씀들"}
+    form = {"conversation": "묶음", "role": "누구", "content": "말씀들"}
+    signed_in.post(f"/data/{dataset.pk}/layout/", guessed | form)
+    assert editing.newest(dataset).choices == {"mapping": form}
+
+
 def test_a_question_is_made_of_several_columns(signed_in):
     dataset = take(signed_in, FOREIGN.encode())
     form = {"prompt_template": "{번호}번: {고객 말씀}", "answer": "처리"}

@@ -51,11 +51,12 @@ def is_blank(cells: list) -> bool:
 class Csv:
     """Cells parted by a letter, quoted where they hold it."""
 
-    label, done = "csv", 0.0
+    done = 0.0
 
     def __init__(self, open_lines: Callable[[], Lines], delimiter: str) -> None:
         self.open_lines = open_lines
         self.delimiter = delimiter
+        self.label = "tsv" if delimiter == "\t" else "csv"
         self.lines: Lines | None = None
 
     @property

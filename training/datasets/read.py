@@ -23,8 +23,9 @@ from training.errors import UserError
 HEAD = 65_536
 PAGE = re.compile(r"<(!doctype\s+html|html|head|body|script|title|meta)\b", re.IGNORECASE)
 JSON_BEGINS = re.compile(r"(```\w*\s*)?(\{|\[\s*[\[{\]]|\[\s*$)")
+WHOLE_JSON = re.compile(r"\[|\{\s*$", re.MULTILINE)
+"""How a list begins, or an object that is written over several lines."""
 INVISIBLE = "\ufeff\0 \t\r\n"
-LAYOUT_KINDS = {"csv": "table", "markdown": "table", "sheet": "sheet", "parquet": "parquet"}
 
 
 def is_page(head: str) -> bool:
@@ -46,6 +47,7 @@ class Reader:
         self.detected: Detected | None = None
         self.lines: Lines | None = None
         self.source: Table | Records
+        self.label = ""
         kind = kinds.kind_of(path)
         self.layout: dict
         if kind == kinds.TEXT:
@@ -64,6 +66,7 @@ class Reader:
         head = self._text_head()
         if JSON_BEGINS.match(head.lstrip(INVISIBLE)) and not self.choices.delimiter:
             self.source = Records(self._open, self.path.parent, self.notes, self.choices, head)
+            self.label = "json" if WHOLE_JSON.match(head.lstrip(INVISIBLE)) else "jsonl"
             self._lay_out(kind="json", delimiter="", **facts)
             return
         grid = text_grid(self._open, self.choices)
@@ -120,7 +123,7 @@ class Reader:
         """What holds the records, and what they are: jsonl-prompt, csv-conversation, sheet-turns."""
         if isinstance(self.source, Records):
             kind = self.source.kind or (self.source.shape.kind if self.source.shape else "")
-            return f"jsonl-{kind}" if kind else "jsonl"
+            return f"{self.label}-{kind}" if kind else self.label
         known = self.source.known
         return f"{self.source.grid.label}-{known.kind}" if known else self.source.grid.label
 
