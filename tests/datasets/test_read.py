@@ -381,7 +381,7 @@ def test_a_table_without_known_columns_is_refused_with_the_columns_found(tmp_pat
         ("", "file_empty"),
         (" \n\r\n\t\n", "file_empty"),
         ("\ufeff", "file_empty"),
-        ("[]", "file_empty"),
+        ("[]", "records_none"),
         ("<!DOCTYPE html><html><body>로그인</body></html>", "file_is_page"),
         ("\n  <HTML lang=ko>", "file_is_page"),
         ("<!-- x --><html>", "file_is_page"),

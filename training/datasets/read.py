@@ -145,7 +145,7 @@ class Reader:
         """Yield the same as iteration, plain examples many at a time.
 
         Raises: UserError `columns_unknown`, `column_unknown`, `mapping_incomplete`,
-        `template_braces`, `file_empty`, `line_too_long`, `quote_open`, `parquet_broken`."""
+        `template_braces`, `records_none`, `line_too_long`, `quote_open`, `parquet_broken`."""
         try:
             yield from self.source
         finally:

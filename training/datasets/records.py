@@ -107,7 +107,7 @@ class Records:
 
     def __iter__(self) -> Iterator[Found]:
         """Raises: UserError `columns_unknown`, `column_unknown`, `mapping_incomplete`,
-        `file_empty`."""
+        `records_none`."""
         if grouped := self._grouped():
             self.kind = grouped.shape.kind
             if grouped.shape.ignored:
@@ -126,7 +126,7 @@ class Records:
         finally:
             lines.close()
         if self.is_empty:
-            raise UserError("file_empty")
+            raise UserError("records_none")
         if self.unknown and not self.kind:
             raise UserError("columns_unknown", columns=names.listed(self.unknown))
 
