@@ -130,7 +130,7 @@ def test_packing_changes_nothing_for_each_family_that_is_packed(family, tmp_path
 
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    monkeypatch.setattr(lm, "best_dtype", lambda: torch.float32)
+    monkeypatch.setattr(lm, "training_dtype", lambda: torch.float32)
     sizes = {
         "vocab_size": 384, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
@@ -164,7 +164,7 @@ def test_packing_changes_nothing_for_each_family_that_is_packed(family, tmp_path
 
 
 def test_packing_gives_the_same_loss_and_gradients_as_one_by_one(tiny_base, monkeypatch):
-    monkeypatch.setattr(lm, "best_dtype", lambda: torch.float32)
+    monkeypatch.setattr(lm, "training_dtype", lambda: torch.float32)
     renderer = Renderer(tiny_base)
     texts = ["오늘 날씨", "hello world " * 30, "서울", "부산 질문 답변"]
     encoded = renderer.encode_many(
@@ -189,7 +189,7 @@ def test_packing_gives_the_same_loss_and_gradients_as_one_by_one(tiny_base, monk
 def test_the_loss_is_that_of_transformers_on_each_example_alone(tiny_base, monkeypatch):
     from transformers import AutoModelForCausalLM
 
-    monkeypatch.setattr(lm, "best_dtype", lambda: torch.float32)
+    monkeypatch.setattr(lm, "training_dtype", lambda: torch.float32)
     renderer = Renderer(tiny_base)
     encoded = renderer.encode_many(
         [

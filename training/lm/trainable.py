@@ -10,7 +10,8 @@ from torch import nn
 from training import gate
 from training.errors import UserError
 from training.lm import attention
-from training.lm.load import best_dtype, device, is_short_of_memory
+from training.lm.load import device, is_short_of_memory
+from training.lm.speed import training_dtype
 
 LORA, FULL = "lora", "full"
 PACKABLE = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma3_text"})
@@ -26,7 +27,7 @@ class Trainable:
         self.is_packable = is_packable
         """Whether several examples may go through in one row."""
         self.device = device()
-        self.uses_bf16 = best_dtype() == torch.bfloat16
+        self.uses_bf16 = training_dtype() == torch.bfloat16
 
     def parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
@@ -84,7 +85,7 @@ def add_lora(model: nn.Module, rank: int, alpha: int) -> nn.Module:
     """Freeze the base and put LoRA on every linear layer but the head (Hu et al. 2021)."""
     from peft import LoraConfig, get_peft_model
 
-    if best_dtype() == torch.bfloat16:
+    if training_dtype() == torch.bfloat16:
         _lighten(model)
     configuration = LoraConfig(
         r=rank,
