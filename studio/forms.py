@@ -364,7 +364,10 @@ class LayoutForm(forms.Form):
         self.columns = layout.get("columns") or []
         self.head = layout.get("head") or []
         self.guess = {} if layout.get("mapping") else self._guessed()
-        recognised = chosen.get("mapping") or layout.get("mapping") or self.guess
+        self.chosen = chosen.get("mapping") or {}
+        recognised = self.chosen or layout.get("mapping") or self.guess
+        self.history = recognised.get("history", "")
+        """The one part that has no field: it stays as it is."""
         super().__init__(data, initial={**chosen, **self._shown(recognised)}, auto_id="layout_%s")
         names = [(name, name) for name in dict.fromkeys(self.columns) if name]
         for part, label in {**self.MAIN, **self.MORE}.items():
@@ -372,7 +375,13 @@ class LayoutForm(forms.Form):
             choices = [("", none), *names]
             self.fields[part] = forms.ChoiceField(label=label, choices=choices, required=False)
         for name, label in self.TEMPLATES.items():
-            self.fields[name] = forms.CharField(label=label, max_length=2000, required=False)
+            self.fields[name] = forms.CharField(
+                label=label,
+                max_length=2000,
+                required=False,
+                strip=False,  # blank lines between columns are meant
+                widget=forms.Textarea(attrs={"rows": 3}),
+            )
         self._add_file_fields(layout)
 
     def _guessed(self) -> dict:
@@ -445,21 +454,33 @@ class LayoutForm(forms.Form):
     def choices(self) -> dict:
         """Return what was chosen, as Choices takes it."""
         said = self.cleaned_data
-        mapping = {part: said[part] for part in (*self.MAIN, *self.MORE) if said.get(part)}
-        if "content" in mapping:  # one turn a row: the columns proposed for pairs are not meant
-            mapping = {part: name for part, name in mapping.items() if self.guess.get(part) != name}
-        for part in self.MAIN:
-            if template := said.get(f"{part}_template"):
-                mapping[part] = template
         found = {name: said[name] for name in ("encoding", "delimiter", "sheet") if said.get(name)}
         if said.get("has_header"):
             found["has_header"] = said["has_header"] == "yes"
         is_other_table = any(
             found.get(name) not in (None, self.layout.get(name)) for name in FILE_FIELDS
         )
-        if mapping and mapping != (self.guess if is_other_table else self.layout.get("mapping")):
+        if mapping := self._mapping(is_other_table):
             found["mapping"] = mapping
         return found
+
+    def _mapping(self, is_other_table: bool) -> dict:
+        """Return the mapping that was chosen: the one before, unless a field of it was changed."""
+        fields = (*self.MAIN, *self.MORE, *self.TEMPLATES)
+        said = {name: self.cleaned_data[name].replace("\r\n", "\n") for name in fields}
+        said = {name: value for name, value in said.items() if value.strip()}
+        shown = {name: self.initial[name] for name in fields if self.initial.get(name)}
+        if said == shown and not (self.guess and not self.chosen and not is_other_table):
+            return self.chosen
+        if "content" in said:  # one turn a row: the columns proposed for pairs are not meant
+            said = {part: name for part, name in said.items() if self.guess.get(part) != name}
+        templates = {
+            part: said[f"{part}_template"] for part in self.MAIN if said.get(f"{part}_template")
+        }
+        mapping = {
+            part: said[part] for part in (*self.MAIN, *self.MORE) if part in said
+        } | templates
+        return mapping | ({"history": self.history} if self.history and "prompt" in mapping else {})
 
 
 class SplitForm(forms.Form):

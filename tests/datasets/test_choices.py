@@ -186,7 +186,7 @@ def test_the_recognised_mapping_reads_the_same_when_it_is_chosen(tmp_path, conte
 def test_a_layout_is_small_whatever_the_file_holds(tmp_path):
     wide = ",".join("가" * 300 + str(n) for n in range(2000)) + "\n"
     layout = opened(tmp_path, wide * 5).layout
-    assert len(layout["columns"]) == 100
+    assert len(layout["columns"]) == 150
     assert len(json.dumps(layout, ensure_ascii=False).encode()) <= SIZE_LIMIT + 500
 
 

@@ -228,3 +228,9 @@ def test_the_columns_of_templates_are_known_and_give_way_to_plainer_ones(
     table = ",".join(row) + "\n" + ",".join(row.values()) + "\n"
     _, examples, problems = read(tmp_path, table if is_table else jsonl(row))
     assert (examples, problems) == ([pair(question, answer)], [])
+
+
+def test_a_known_key_behind_many_others_is_found(tmp_path):
+    row = {f"k{n}": n for n in range(110)} | {"prompt": "가", "completion": "나"}
+    _reader, examples, problems = read(tmp_path, json.dumps(row, ensure_ascii=False))
+    assert (examples, problems) == ([pair("가", "나")], [])

@@ -1,6 +1,7 @@
 """How a file is read can be changed: columns, sheet, encoding; what was read before gives way."""
 
 import io
+import json
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -108,7 +109,7 @@ def test_a_template_that_cannot_be_read_is_shown_again_with_the_reason(signed_in
     signed_in.post(f"/data/{dataset.pk}/layout/", form)
     assert editing.newest(read(dataset)).error["code"] == "template_braces"
     page = signed_in.get(f"/data/{dataset.pk}/").text
-    assert 'value="{번호"' in page and "읽는 방법 고르기" in page
+    assert '{번호</textarea>' in page and "읽는 방법 고르기" in page
 
 
 def test_a_draft_follows_and_the_form_goes_back_to_the_wizard(signed_in, user, base):
@@ -163,3 +164,44 @@ def test_without_the_original_nothing_can_be_read_again(signed_in):
     assert "읽는 방법" not in signed_in.get(f"/data/{dataset.pk}/").text
     answer = signed_in.post(f"/data/{dataset.pk}/layout/", {"prompt": "번호", "answer": "처리"})
     assert answer.status_code == 422 and "원본 파일을 지운" in answer.text
+
+
+def test_reading_again_without_a_change_changes_no_example(signed_in):
+    """Alpaca's template of two columns and a history have no plain field of their own."""
+    rows = [{"instruction": f"요약 {n}", "input": "본문", "output": "답"} for n in range(5)]
+    dataset = take(signed_in, json.dumps(rows, ensure_ascii=False).encode(), "a.json")
+    assert first(dataset) == ["요약 0\n\n본문", "답"]
+    form = {"prompt_template": "{instruction}\r\n\r\n{input}", "answer": "output"}
+    signed_in.post(f"/data/{dataset.pk}/layout/", form | {"encoding": "utf-8"})
+    assert editing.newest(dataset).choices == {"encoding": "utf-8"}
+    assert first(read(dataset)) == ["요약 0\n\n본문", "답"]
+
+
+def test_a_title_above_an_excel_table_hides_no_column(signed_in):
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for row in (
+        ["2026년 민원 처리 대장"],
+        [],
+        ["번호", "들어온 말", "처리한 말"],
+        [1, "가로등", "고침"],
+    ):
+        book.active.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    dataset = take(signed_in, out.getvalue(), "대장.xlsx")
+    assert editing.newest(dataset).layout["columns"] == ["번호", "들어온 말", "처리한 말"]
+    form = {"prompt": "들어온 말", "answer": "처리한 말"}
+    signed_in.post(f"/data/{dataset.pk}/layout/", form)
+    assert first(read(dataset)) == ["가로등", "고침"]
+
+
+def test_columns_with_long_names_can_be_chosen(signed_in):
+    names = [
+        f"{n}번 문항: 시청 민원실을 이용하면서 겪은 일을 모두 적어 주십시오({n})" for n in range(30)
+    ]
+    content = "\n".join([",".join(names), *[",".join(f"답{n}" for n in range(30))] * 4])
+    dataset = take(signed_in, content.encode())
+    signed_in.post(f"/data/{dataset.pk}/layout/", {"prompt": names[3], "answer": names[29]})
+    assert first(read(dataset)) == ["답3", "답29"]

@@ -10,9 +10,9 @@ from training.datasets import names
 from training.datasets.names import Shape
 from training.datasets.records import shown
 
-SIZE_LIMIT = 16_000
+SIZE_LIMIT = 100_000
 """Bytes of the layout as JSON."""
-COLUMNS_LIMIT, SHEETS_LIMIT, HEAD_ROWS = 100, 50, 5
+COLUMNS_LIMIT, NAME_LIMIT, SHEETS_LIMIT, HEAD_ROWS = 150, 200, 50, 5
 CELL_LIMITS = (200, 80, 30, 10, 4)
 """Letters of a cell, the first limit by which the whole fits."""
 
@@ -26,10 +26,8 @@ def of(
     if isinstance(sheets, list):
         facts["sheets"] = [_cut(name, 40) for name in sheets[:SHEETS_LIMIT]]
     layout: dict = facts | {"mapping": {part: name[:200] for part, name in mapping.items()}}
+    layout["columns"] = [_cut(names.clean(name), NAME_LIMIT) for name in header[:COLUMNS_LIMIT]]
     for limit in CELL_LIMITS:
-        layout["columns"] = [
-            _cut(names.clean(name), max(limit, 20)) for name in header[:COLUMNS_LIMIT]
-        ]
         layout["head"] = [
             [_cut(shown(cell), limit) for cell in row[:COLUMNS_LIMIT]] for row in head[:HEAD_ROWS]
         ]

@@ -16,7 +16,7 @@ from training.datasets.objects import LEARNT_LINES, Objects, wrapper_length
 from training.datasets.shapes import Meaning, Mistake, Problem, missing_part, problem
 from training.errors import UserError
 
-SAMPLE_RECORDS, COLUMNS_LIMIT = 50, 100
+SAMPLE_RECORDS, KEYS_LIMIT = 50, 16_384
 COLUMNS_IGNORED = "columns_ignored"
 
 Found = list[plain.Talk] | Example | Problem
@@ -56,7 +56,7 @@ class Records:
         """What the first record that is one of ours is."""
         sample = self._sample()
         self.header = list(dict.fromkeys(key for value in sample for key in value))
-        self.header = self.header[:COLUMNS_LIMIT]
+        self.header = self.header[:KEYS_LIMIT]
         self.head = [[value.get(name) for name in self.header] for value in sample[:5]]
         self.shape = self._first_shape(sample)
         self.is_empty = True

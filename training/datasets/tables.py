@@ -58,6 +58,10 @@ class Table:
         for line, cells, _ in first[:HEADER_ROWS]:
             if names.shape(header := tuple(named(cells))):
                 return list(header), line
+        most = max(map(filled, (cells for _line, cells, _mistake in first)))
+        for line, cells, _ in first[:HEADER_ROWS]:  # a title above fills a cell or two
+            if filled(cells) * 2 > most:
+                return named(cells), line
         return named(first[0][1]), first[0][0]
 
     def _known(self) -> Shape:
@@ -148,6 +152,11 @@ class Table:
         while texts and not texts[-1] and len(texts) > len(self.header):
             texts.pop()
         return (self.grid.delimiter or ", ").join(texts)
+
+
+def filled(cells: Sequence) -> int:
+    """Count the cells that hold something."""
+    return sum(not is_blank([cell]) for cell in cells)
 
 
 def named(cells: Sequence) -> list[str]:
