@@ -8,12 +8,13 @@ from django import forms
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from studio.models import User
 from training import bases, recipe, recipe_file, wording, works
-from training.datasets import arrivals, room, versions
+from training.datasets import arrivals, editing, room, versions
 from training.errors import UserError
 from training.models import Dataset, DatasetVersion, Job
 
@@ -535,6 +536,15 @@ class MergeForm(forms.Form):
     def __init__(self, own: QuerySet[Dataset], data: dict | None = None) -> None:
         super().__init__(data)
         self.fields["parts"].queryset = own.filter(versions__status="ready").distinct()
+        self.fields["parts"].label_from_instance = self.told
+
+    @staticmethod
+    def told(dataset: Dataset) -> str:
+        """Tell datasets of one name apart."""
+        words = _("{name} · 예제 {count}개 · {moment}")
+        count = f"{editing.newest(dataset).example_count:,}"
+        made = timezone.localtime(dataset.created_at).strftime("%Y-%m-%d %H:%M")
+        return words.format(name=dataset.name, count=count, moment=made)
 
     def clean_parts(self) -> list[Dataset]:
         found = list(self.cleaned_data["parts"].order_by("created_at"))
@@ -601,5 +611,13 @@ class NameForm(forms.Form):
     name = forms.CharField(
         label=gettext_lazy("모델 이름"),
         max_length=64,
+        error_messages={"required": gettext_lazy("이름을 입력하세요.")},
+    )
+
+
+class DatasetNameForm(forms.Form):
+    name = forms.CharField(
+        label=gettext_lazy("데이터 이름"),
+        max_length=200,
         error_messages={"required": gettext_lazy("이름을 입력하세요.")},
     )

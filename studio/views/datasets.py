@@ -1,5 +1,6 @@
 """Doors of 학습 데이터: the list, one dataset's examples and problems, and deleting it."""
 
+import hashlib
 from dataclasses import dataclass
 
 from django.contrib import messages
@@ -28,6 +29,15 @@ class Numbered:
     example: object
     position: int = 0
     """Where the row stays, whatever is removed before it."""
+
+    @property
+    def mark(self) -> str:
+        """What tells whether the row is still as it was shown."""
+        return mark_of(self.example)
+
+
+def mark_of(example: object) -> str:
+    return hashlib.sha256(repr(example).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def own(request: HttpRequest) -> QuerySet[Dataset]:
@@ -93,6 +103,9 @@ def dataset(request: HttpRequest, pk: str) -> HttpResponse:
         "users": versions.users(row),
         "versions": row.versions.order_by("-number").annotate(job_count=STARTED),
         "removed": removed(request, version),
+        "saved": int(saved)
+        if (saved := request.GET.get("saved", "")).isdecimal() and len(saved) < 10
+        else 0,
         "layout_form": layouts.form_of(version),
     }
     return render(request, "datasets/dataset.html", context | page_of(request, version))

@@ -2,6 +2,7 @@
 
 import json
 from itertools import chain, zip_longest
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -12,10 +13,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from studio.forms import LayoutForm, MergeForm, NameForm, SplitForm, UploadForm, UrlForm
+from studio.forms import DatasetNameForm, LayoutForm, MergeForm, SplitForm, UploadForm, UrlForm
 from studio.middleware import wants_json
 from studio.templatetags.studio import sentence, thousands
-from studio.views.datasets import PAGE, bad_rows, own, require_form
+from studio.views.datasets import PAGE, bad_rows, mark_of, own, require_form
 from studio.views.frame import safe_next
 from studio.views.sending import attached, in_threads
 from training import pieces
@@ -23,10 +24,10 @@ from training.chat import Example
 from training.datasets import arrivals, editing, export, store, versions
 from training.datasets.choices import Choices
 from training.errors import UserError
-from training.models import Dataset
+from training.models import Dataset, DatasetVersion
 
-LONGEST_TALK = 50
-"""Most exchanges that the form shows."""
+LONGEST_TALK = 400
+"""Most exchanges that a form can send."""
 
 
 def found(request: HttpRequest, pk: str) -> Dataset:
@@ -42,14 +43,36 @@ def back(dataset: Dataset, query: str = "") -> HttpResponse:
 def row(request: HttpRequest, pk: str, position: int) -> HttpResponse:
     """Mend one example on a page of its own."""
     dataset = found(request, pk)
-    view = store.view(versions.folder(editing.newest(dataset)))
+    number, example = row_of(dataset, position)
+    if request.method == "POST":
+        return kept(request, dataset, position, number, mark_of(example))
+    if len(example.messages) > 2 * LONGEST_TALK:
+        raise UserError("talk_too_long", limit=LONGEST_TALK)
+    said = turns_of(example)
+    return edit_page(request, dataset, said, number=number + 1, was=mark_of(example))
+
+
+def row_of(dataset: Dataset, position: int) -> tuple[int, Example]:
+    """Return the number (from 0) and the example of a live row of the newest version.
+
+    Raises: Http404; UserError `data_being_read`, `data_not_readable`.
+    """
+    view = store.view(readable(dataset))
     if not view.is_live(position):
         raise Http404
     number = view.number(position)
-    if request.method != "POST":
-        example = view.rows(number, 1)[0].example
-        return edit_page(request, dataset, turns_of(example), number=number + 1)
-    return kept(request, dataset, position, number)
+    return number, view.rows(number, 1)[0].example
+
+
+def readable(dataset: Dataset) -> Path:
+    """Return the folder of the newest version.
+
+    Raises: UserError `data_being_read`, `data_not_readable`.
+    """
+    version = editing.newest(dataset)
+    if version.status == DatasetVersion.Status.READY:
+        return versions.folder(version)
+    raise UserError("data_being_read" if version.is_busy else "data_not_readable")
 
 
 @require_form
@@ -78,38 +101,43 @@ def unused(request: HttpRequest, dataset: Dataset) -> tuple[str, str]:
 
 
 def kept(
-    request: HttpRequest, dataset: Dataset, position: int | None = None, number: int = 0
+    request: HttpRequest,
+    dataset: Dataset,
+    position: int | None = None,
+    number: int = 0,
+    mark: str = "",
 ) -> HttpResponse:
     """Keep what the form says, or show it again with the reason why not."""
-    said = {
-        "system": request.POST.get("system", ""),
-        "exchanges": [
-            *zip_longest(*map(request.POST.getlist, ("user", "assistant")), fillvalue="")
-        ],
-    }
+    said = said_in(request)
     try:
         turns = [("system", said["system"])]
         for question, answer in said["exchanges"]:
-            if question.strip() or answer.strip():
-                turns += [("user", question), ("assistant", answer)]
+            turns += [("user", question), ("assistant", answer)]
         example = editing.example_of(turns)
         if position is None:
-            version = editing.add(dataset, [example])
-            number = version.example_count - 1
+            number = editing.add(dataset, [example]).example_count - 1
+        elif request.POST.get("was", mark) != mark:
+            raise UserError("row_changed")
         else:
             editing.replace(dataset, position, example)
     except UserError as error:
         shown = number + 1 if position is not None else 0
-        return edit_page(request, dataset, said, 422, error=error, number=shown)
-    messages.success(request, _("예제를 저장했습니다."))
-    return back(dataset, f"?page={number // PAGE + 1}#row-{number + 1}")
+        return edit_page(request, dataset, said, 422, error=error, number=shown, was=mark)
+    return back(dataset, f"?page={number // PAGE + 1}&saved={number + 1}#row-{number + 1}")
+
+
+def said_in(request: HttpRequest) -> dict[str, Any]:
+    """Return system prompt and exchanges of the form, without those that are empty."""
+    pairs = zip_longest(*map(request.POST.getlist, ("user", "assistant")), fillvalue="")
+    exchanges = [pair for pair in pairs if any(text.strip() for text in pair)]
+    return {"system": request.POST.get("system", ""), "exchanges": exchanges or [("", "")]}
 
 
 def turns_of(example: Example) -> dict[str, Any]:
     said = list(example.messages)
     system = said.pop(0).content if said[0].role == "system" else ""
     pairs = [(said[i].content, said[i + 1].content) for i in range(0, len(said), 2)]
-    return {"system": system, "exchanges": pairs[:LONGEST_TALK]}
+    return {"system": system, "exchanges": pairs}
 
 
 def edit_page(
@@ -123,6 +151,12 @@ def edit_page(
 def remove_row(request: HttpRequest, pk: str, position: int) -> HttpResponse:
     """Remove one example; the page then offers to bring it back."""
     dataset = found(request, pk)
+    try:
+        mark = mark_of(row_of(dataset, position)[1])
+    except Http404:  # somebody was faster
+        return back(dataset)
+    if request.POST.get("was", mark) != mark:
+        raise UserError("row_changed")
     editing.remove(dataset, [position])
     page = request.POST.get("page", "1")
     return back(dataset, f"?page={page if page.isdigit() else 1}&removed={position}")
@@ -141,7 +175,7 @@ def restore_row(request: HttpRequest, pk: str, position: int) -> HttpResponse:
 @require_form
 def rename(request: HttpRequest, pk: str) -> HttpResponse:
     dataset = found(request, pk)
-    form = NameForm(request.POST or None, initial={"name": dataset.name})
+    form = DatasetNameForm(request.POST or None, initial={"name": dataset.name})
     if request.method == "POST" and form.is_valid():
         editing.rename(dataset, form.cleaned_data["name"])
         return back(dataset)
@@ -305,7 +339,7 @@ def download(request: HttpRequest, pk: str, ending: str) -> HttpResponse:
     if ending not in export.FORMATS:
         raise Http404
     make, media_type = export.FORMATS[ending]
-    pieces = make(versions.folder(editing.newest(dataset)))
+    pieces = make(readable(dataset))
     return sent(pieces, f"{stem(dataset)}.{ending}", media_type)
 
 

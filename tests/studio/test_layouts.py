@@ -109,7 +109,7 @@ def test_a_template_that_cannot_be_read_is_shown_again_with_the_reason(signed_in
     signed_in.post(f"/data/{dataset.pk}/layout/", form)
     assert editing.newest(read(dataset)).error["code"] == "template_braces"
     page = signed_in.get(f"/data/{dataset.pk}/").text
-    assert '{번호</textarea>' in page and "읽는 방법 고르기" in page
+    assert "{번호</textarea>" in page and "읽는 방법 고르기" in page
 
 
 def test_a_draft_follows_and_the_form_goes_back_to_the_wizard(signed_in, user, base):

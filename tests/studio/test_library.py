@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from zipfile import ZipFile
 
 import pytest
@@ -41,7 +42,7 @@ def test_an_example_is_mended_on_a_page_of_its_own(signed_in, dataset):
     assert "예제 31 고치기" in page and "질문 30" in page and "답변 30" in page
     form = {"system": "", "user": ["새 질문", ""], "assistant": ["새 답변", ""]}
     answer = signed_in.post(f"/data/{dataset.pk}/rows/30/", form)
-    assert answer.url == f"/data/{dataset.pk}/?page=2#row-31"
+    assert answer.url == f"/data/{dataset.pk}/?page=2&saved=31#row-31"
     assert questions(dataset)[30] == "새 질문" and len(questions(dataset)) == 40
     assert newest(dataset).number == 2
 
@@ -55,7 +56,7 @@ def test_what_is_no_example_keeps_what_was_written_and_says_why(signed_in, datas
 
 def test_an_example_is_added_and_the_page_that_shows_it_opens(signed_in, dataset):
     answer = signed_in.post(f"/data/{dataset.pk}/rows/new/", {"user": "하나 더", "assistant": "네"})
-    assert answer.url == f"/data/{dataset.pk}/?page=3#row-41"
+    assert answer.url == f"/data/{dataset.pk}/?page=3&saved=41#row-41"
     assert "하나 더" in signed_in.get(answer.url).text
 
 
@@ -208,3 +209,61 @@ def test_the_name_is_changed_and_the_original_purged(signed_in, dataset):
     assert "지울까요" in signed_in.get(f"/data/{dataset.pk}/purge/").text
     signed_in.post(f"/data/{dataset.pk}/purge/")
     assert not (versions.folder(newest(dataset)) / "raw").exists()
+
+
+def test_a_row_that_changed_elsewhere_is_not_overwritten(signed_in, dataset):
+    url = f"/data/{dataset.pk}/rows/5/"
+    page = signed_in.get(url).text
+    was = re.search(r'name="was" value="(\w+)"', page)[1]
+    signed_in.post(url, {"user": "질문", "assistant": "다른 창에서", "was": was})
+    answer = signed_in.post(url, {"user": "내 글", "assistant": "답", "was": was})
+    assert answer.status_code == 422 and "다른 곳에서 바뀌었습니다" in answer.text
+    assert "내 글" in answer.text
+    gone = signed_in.post(f"{url}delete/", {"was": was})
+    assert gone.status_code == 422
+    (row,) = versions.examples(editing.newest(dataset), 5, 1)
+    assert row.messages[1].content == "다른 창에서"
+
+
+def test_a_failed_save_adds_no_empty_fields(signed_in, dataset):
+    url = f"/data/{dataset.pk}/rows/new/"
+    form = {"user": ["질문", "", ""], "assistant": ["", "", ""]}
+    answer = signed_in.post(url, form)
+    assert answer.status_code == 422 and answer.text.count('name="user"') == 2
+
+
+def test_a_long_conversation_is_kept_whole_and_a_longer_one_is_not_opened(signed_in, dataset):
+    turns = [Message("user" if n % 2 == 0 else "assistant", f"말 {n}") for n in range(120)]
+    editing.add(dataset, [Example(tuple(turns)), Example(tuple(turns * 10))])
+    url = f"/data/{dataset.pk}/rows/40/"
+    page = signed_in.get(url).text
+    assert "말 119" in page
+    assert signed_in.get(f"/data/{dataset.pk}/rows/41/").status_code == 422
+
+
+def test_a_first_line_break_survives_the_form(signed_in, dataset):
+    editing.add(dataset, [Example((Message("user", "\n가"), Message("assistant", "나")))])
+    page = signed_in.get(f"/data/{dataset.pk}/rows/40/").text
+    assert 'rows="4">\n\n가</textarea>' in page
+
+
+def test_nothing_is_sent_or_mended_while_it_is_read(signed_in, dataset):
+    version = editing.newest(dataset)
+    for status in ("reading", "failed"):
+        DatasetVersion.objects.filter(pk=version.pk).update(status=status)
+        for ending in export.FORMATS:
+            url = f"/data/{dataset.pk}/download.{ending}"
+            assert signed_in.get(url).status_code == 422
+        assert signed_in.get(f"/data/{dataset.pk}/rows/1/").status_code == 422
+
+
+def test_pairs_come_home_as_questions_and_answers(signed_in, dataset):
+    said = whole(signed_in.get(f"/data/{dataset.pk}/download.csv")).decode("utf-8-sig")
+    assert said.startswith("질문,답변")
+
+
+def test_a_data_name_may_be_as_long_as_a_files(signed_in, dataset):
+    assert "데이터 이름" in signed_in.get(f"/data/{dataset.pk}/rename/").text
+    signed_in.post(f"/data/{dataset.pk}/rename/", {"name": "가" * 150})
+    dataset.refresh_from_db()
+    assert dataset.name == "가" * 150

@@ -1,7 +1,7 @@
 """A version's examples as a file to take home: JSONL (exact), CSV (for Excel), XLSX.
 
-Examples go in, bytes come out, piece by piece. Tables have one row an exchange, in the columns that
-the reader knows again: System_Prompt, C_ID, T_ID, Text, Completion. No cell can become a formula.
+Examples go in, bytes come out, piece by piece. Tables have one row an exchange, in columns that the
+reader knows again. No cell can become a formula.
 """
 
 import csv
@@ -15,6 +15,8 @@ from string import ascii_uppercase
 from tempfile import TemporaryFile
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from training.chat import Example
 from training.datasets import store
 from training.errors import UserError
@@ -27,7 +29,9 @@ CELL_LETTERS = 32_767
 """Most letters that Excel keeps in a cell."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Beginnings for which a table program may run a cell (OWASP, CSV injection)."""
-UNPRINTABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f]")
+UNPRINTABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+CODED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")
+"""What a workbook would take for the code of a letter."""
 
 
 def jsonl(folder: Path) -> Iterator[bytes]:
@@ -58,14 +62,30 @@ def exchanges(examples: Iterable[Example]) -> Iterator[tuple[str, int, int, str,
             yield (system if not turn else "", conversation, turn, question.content, answer.content)
 
 
+def table(folder: Path) -> Iterator[Sequence]:
+    """Yield the columns' names and then the rows: question and answer where there is nothing else,
+    else COLUMNS."""
+    if all(map(_is_pair, store.view(folder).lines())):
+        rows = (
+            (question, answer)
+            for _system, _talk, _turn, question, answer in exchanges(store.iterate(folder))
+        )
+        return chain([(_("질문"), _("답변"))], rows)
+    return chain([COLUMNS], exchanges(store.iterate(folder)))
+
+
+def _is_pair(line: bytes) -> bool:
+    return line.count(b'{"role":"') == 2 and b'"messages":[{"role":"user"' in line[:60]
+
+
 def as_csv(folder: Path) -> Iterator[bytes]:
     """Yield a table in UTF-8 with a mark that Excel needs; what might run as a formula begins
     with an apostrophe."""
     out = io.StringIO()
     writer = csv.writer(out)
+    rows = table(folder)
     yield "\ufeff".encode()
-    writer.writerow(COLUMNS)
-    for row in exchanges(store.iterate(folder)):
+    for row in rows:
         writer.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
         if out.tell() >= PIECE_LETTERS:
             yield _taken(out)
@@ -101,7 +121,7 @@ def as_xlsx(folder: Path) -> Iterator[bytes]:
     """
     if len(store.view(folder)) > XLSX_ROWS:  # before any work
         raise UserError("sheet_too_long", limit=XLSX_ROWS)
-    return workbook([Sheet("data", chain([COLUMNS], exchanges(store.iterate(folder))))])
+    return workbook([Sheet("data", table(folder))])
 
 
 def workbook(sheets: Iterable[Sheet]) -> Iterator[bytes]:
@@ -138,7 +158,7 @@ def _cell(page: Any, value: object, row: int, is_broken: bool) -> Any:
         return WriteOnlyCell(page, value)
     if len(value) > CELL_LETTERS:
         raise UserError("cell_too_long", row=row, limit=CELL_LETTERS)
-    cell = WriteOnlyCell(page, UNPRINTABLE.sub("", value))
+    cell = WriteOnlyCell(page, CODED.sub("_x005F_", UNPRINTABLE.sub("", value)))
     cell.data_type = "s"  # never a formula
     if is_broken:
         cell.alignment = Alignment(wrap_text=True, vertical="top")
