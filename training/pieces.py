@@ -1,6 +1,6 @@
 """A file that comes through the browser piece by piece, so that a broken connection costs one.
 
-Each piece is written at its place, and what stood behind that place goes: so one may come again.
+Each piece is written at its place, so one may come again.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,16 @@ class TooLarge(Exception):
     """The file grew past its limit."""
 
 
-def write(path: Path, start: int, read: Callable[[int], bytes], limit_bytes: int) -> int:
-    """Write one piece at a place in a file and return how long the file is now.
+def write(
+    path: Path,
+    start: int,
+    read: Callable[[int], bytes],
+    limit_bytes: int,
+    *,
+    keeps_rest: bool = False,
+) -> int:
+    """Write one piece at a place in a file and return how long the file is now. What stood behind
+    the place goes, since the file may be another now; where it can't be, it may be kept.
 
     Raises: OutOfStep; TooLarge; OSError of a full disk, with what came before it kept.
     """
@@ -29,9 +37,10 @@ def write(path: Path, start: int, read: Callable[[int], bytes], limit_bytes: int
         raise OutOfStep
     with path.open("r+b") as file:
         file.seek(start)
-        file.truncate()
+        if not keeps_rest:
+            file.truncate()
         while chunk := read(CHUNK_BYTES):
             if file.tell() + len(chunk) > limit_bytes:
                 raise TooLarge
             file.write(chunk)
-        return file.tell()
+        return file.seek(0, 2)

@@ -8,6 +8,7 @@ const UNITS = 1048576;
 
 class Refused extends Error {}
 class Broken extends Error {}
+class SignedOut extends Error {}
 
 function megabytes(bytes) {
   return `${(bytes / UNITS).toFixed(1)} MB`;
@@ -27,7 +28,7 @@ function post(address, body, { token, signal, onProgress }) {
     request.addEventListener("error", () => reject(new Broken()));
     request.addEventListener("load", () => {
       if (request.status < 300) resolve(request.response ?? {});
-      else if (request.status === 401) window.location.reload();
+      else if (request.status === 401) reject(new SignedOut());
       else if (request.status >= 502 && request.status <= 504) reject(new Broken());
       else reject(new Refused(sentence(request.response)));
     });
@@ -69,6 +70,7 @@ class Upload {
     } catch (error) {
       if (error instanceof DOMException) await this.abandon();
       this.end(this.reason(error));
+      if (error instanceof SignedOut) window.location.reload();
     }
   }
 
@@ -104,7 +106,7 @@ class Upload {
     this.say(this.words.taken);
     this.stopButton.hidden = true;
     const { id } = this.places;
-    const { onward } = await this.post(this.zone.action, new URLSearchParams({ arrival: id }));
+    const { onward } = await this.postAgain(this.zone.action, new URLSearchParams({ arrival: id }));
     this.stopping = null;
     window.location.assign(onward);
   }
@@ -117,7 +119,7 @@ class Upload {
     return here;
   }
 
-  // A piece may come twice: what stood behind its place goes.
+  // A piece may come twice.
   async postAgain(address, body, onProgress) {
     for (const seconds of WAITS) {
       try {

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from studio.views import layouts
-from training.datasets import store, versions
+from training.datasets import segments, store, versions
 from training.models import Dataset, DatasetVersion
 
 PAGE = 20
@@ -123,6 +123,8 @@ def page_of(request: HttpRequest, version: DatasetVersion) -> dict:
     start = (int(asked) - 1) * PAGE if asked.isdecimal() and len(asked) < 9 else 0
     found, total = matching(version, words, max(0, start))
     page = Paginator(range(total), PAGE).get_page(asked)
+    if (page.number - 1) * PAGE != start and total:  # beyond the last page, or before the first
+        found, total = matching(version, words, (page.number - 1) * PAGE)
     return {"page": page, "examples": found, "words": words, "matches": total}
 
 
@@ -141,7 +143,8 @@ def problems(request: HttpRequest, pk: str) -> HttpResponse:
     """All the rows that could not be used, twenty a page."""
     row = get_object_or_404(own(request), pk=pk)
     version = newest(row)
-    page = Paginator(range(version.problem_count), PAGE).get_page(request.GET.get("page"))
+    kept = min(version.problem_count, segments.PROBLEM_LIMIT)
+    page = Paginator(range(kept), PAGE).get_page(request.GET.get("page"))
     shown = bad_rows(version, (page.number - 1) * PAGE, PAGE)
     context = {"dataset": row, "version": version, "problems": shown, "page": page}
     return render(request, "datasets/bad_rows.html", context)

@@ -123,3 +123,16 @@ def test_what_nobody_goes_on_with_is_swept(user, data):
     os.utime(arrival.folder, (old, old))
     versions.sweep()
     assert not arrival.folder.exists()
+
+
+def test_a_late_piece_takes_nothing_back(user):
+    arrival = begin(user)
+    bring(arrival, 0, BODY[:80])
+    assert bring(arrival, 10, BODY[10:20]) == 80
+    assert bring(arrival, 80, BODY[80:]) == len(BODY)
+    version = arrivals.take(arrival, user)
+    assert (versions.folder(version) / "raw").read_bytes() == BODY
+
+
+def test_a_file_without_a_name_gets_one(user):
+    assert arrivals.begin(user, " \0", 5, "").name == "data"

@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,15 +48,18 @@ def begin(owner, name: str, size_bytes: int, changed: str) -> Arrival:
 
     Raises: UserError of room.refuse.
     """
+    name = name.replace("\0", "").strip()[:255] or "data"
     told = hashlib.sha256(json.dumps([owner.pk, name, size_bytes, changed]).encode())
     folder = versions.incoming() / room.ARRIVALS.replace("*", told.hexdigest()[:32])
-    if not room.facts_of(folder):
+    facts = room.facts_of(folder)
+    if not facts:
         room.refuse(owner, size_bytes)
         folder.mkdir(exist_ok=True, mode=0o700)
         (folder / FILE).touch(mode=0o600)
-        facts = {"owner_id": owner.pk, "name": name[:255], "size_bytes": size_bytes}
-        (folder / FACTS).write_text(json.dumps(facts))
-    return Arrival(folder, **room.facts_of(folder))
+        facts = {"owner_id": owner.pk, "name": name, "size_bytes": size_bytes}
+        (folder / f"{FACTS}.part").write_text(json.dumps(facts))
+        (folder / f"{FACTS}.part").replace(folder / FACTS)
+    return Arrival(folder, **facts)
 
 
 def find(owner, identity: str) -> Arrival | None:
@@ -72,10 +76,11 @@ def receive(arrival: Arrival, start: int, read: Callable[[int], bytes]) -> int:
     """
     room.refuse_beyond_disk(1)
     try:
-        with (arrival.folder / FACTS).open() as held:
-            fcntl.flock(held, fcntl.LOCK_EX)  # two tabs may bring the same file
-            size = pieces.write(arrival.folder / FILE, start, read, arrival.size_bytes)
-    except (pieces.OutOfStep, FileNotFoundError):
+        with _held(arrival):
+            size = pieces.write(
+                arrival.folder / FILE, start, read, arrival.size_bytes, keeps_rest=True
+            )
+    except pieces.OutOfStep:
         raise UserError("upload_out_of_step") from None
     except pieces.TooLarge:
         raise UserError("upload_too_large", limit=in_words(arrival.size_bytes)) from None
@@ -88,11 +93,28 @@ def take(arrival: Arrival, owner) -> DatasetVersion:
 
     Raises: UserError `upload_out_of_step`.
     """
-    if arrival.here_bytes != arrival.size_bytes:
-        raise UserError("upload_out_of_step")
-    version = versions.from_upload(owner, arrival.name, arrival.folder / FILE)
+    whole = arrival.folder / "whole"
+    with _held(arrival):
+        if arrival.here_bytes != arrival.size_bytes:
+            raise UserError("upload_out_of_step")
+        (arrival.folder / FILE).rename(whole)  # no late piece finds it any more
+        version = versions.from_upload(owner, arrival.name, whole)
     abandon(arrival)
     return version
+
+
+@contextmanager
+def _held(arrival: Arrival) -> Iterator[None]:
+    """Keep others from the same file meanwhile: two tabs may bring it.
+
+    Raises: UserError `upload_out_of_step` when it is gone.
+    """
+    try:
+        with (arrival.folder / FACTS).open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
+    except FileNotFoundError:
+        raise UserError("upload_out_of_step") from None
 
 
 def abandon(arrival: Arrival) -> None:
