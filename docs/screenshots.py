@@ -149,7 +149,7 @@ def walk_the_wizard(page: Page, studio: Studio, folder: Path) -> None:
     expect(page.locator("#start .primary")).to_be_enabled(timeout=TRAINING_MS)
     page.evaluate("scrollTo(0, 0)")
     shoot(page, "training-data")
-    page.locator("a[href*='/data/']:not(.bar a)").last.click()
+    page.get_by_role("link", name="예제 모두 보기").click()
     shoot(page, "data")
 
 

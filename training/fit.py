@@ -34,7 +34,7 @@ def has_room(model: Base | Preset, method: str) -> bool:
 def takes_a_night(model: Base | Preset, method: str) -> bool:
     """Say whether a usual training is over in a night; yes until this machine was measured."""
     work = USUAL_TOKENS * forecast.operations_per_token(model, method)
-    speed = forecast.gigaflops() * 1e9 * forecast.SHARE
+    speed = forecast.training_flops()
     return not speed or work / speed <= NIGHT_SECONDS
 
 

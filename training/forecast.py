@@ -20,8 +20,9 @@ from training.leases import Order
 from training.models import TunedModel
 from training.supervise import supervise
 
-SHARE = 0.2
-"""Part of the measured matrix speed that trainings reached (2 cores, 135M parameters, bf16)."""
+SHARES = {"bfloat16": 0.2, "float32": 0.5}
+"""Part of the measured matrix speed that trainings of 135M parameters reach, by precision (2 cores of
+AMD Zen 5: 430 tokens a second of 920 GFLOPS; 2 cores of Intel without AMX: 336 of 320)."""
 ROW_TOKENS = 4096
 """As trainer/batch.py packs them."""
 START_SECONDS = 12
@@ -95,7 +96,7 @@ def tokens_per_second(base: Base, method: str, rank: int = USUAL_RANK) -> tuple[
     ]
     if known:
         return statistics.median(known), True
-    return (gigaflops() * 1e9 * SHARE / work if work else 0), False
+    return (training_flops() / work if work else 0), False
 
 
 def rank_of(resolved: dict) -> int:
@@ -175,9 +176,14 @@ def _ratio(new: float, old: float) -> float:
 
 
 # --- the quick measurement ----------------------------------------------------------------------
+def training_flops() -> float:
+    """Return the operations a second that a training may reach; 0 until this was measured."""
+    return gigaflops() * 1e9 * SHARES.get(_measured().get("precision", ""), 0.2)
+
+
 def gigaflops() -> float:
     """Return what was measured here; the first call orders the measurement and returns 0."""
-    found = _measured()
+    found = _measured().get("gigaflops", 0)
     asked = settings.DATA / "speed.asked"
     if not found and (not asked.exists() or time.time() - asked.stat().st_mtime > 60):
         asked.touch()
@@ -185,11 +191,11 @@ def gigaflops() -> float:
     return found
 
 
-def _measured() -> float:
+def _measured() -> dict:
     try:
-        return json.loads((settings.DATA / "speed.json").read_text())["gigaflops"]
-    except (OSError, ValueError, KeyError):
-        return 0
+        return json.loads((settings.DATA / "speed.json").read_text())
+    except (OSError, ValueError):
+        return {}
 
 
 def measure(_: str = "") -> None:
@@ -203,7 +209,7 @@ def measure(_: str = "") -> None:
         log=settings.DATA / "logs/measure.log",
     )
     found = outcome.results.get("measure")
-    if outcome.is_done and found and found["gigaflops"] > _measured():
+    if outcome.is_done and found and found["gigaflops"] > _measured().get("gigaflops", 0):
         part = target.with_suffix(".part")
         part.write_text(json.dumps(found))
         part.replace(target)
