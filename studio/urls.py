@@ -15,6 +15,7 @@ from studio.views import (
     library,
     models,
     people,
+    uploads,
     wizard,
     writing,
 )
@@ -82,10 +83,10 @@ urlpatterns = [
     path("bases/folders/<str:slug>/delete/", bases.delete, name="base-delete"),
     # data
     path("data/", datasets.datasets, name="datasets"),
-    path("data/new/", library.upload, name="dataset-new"),
-    path("data/arrivals/", library.arrive, name="arrival-begin"),
-    path("data/arrivals/<str:pk>/piece/", library.piece, name="arrival-piece"),
-    path("data/arrivals/<str:pk>/abandon/", library.abandon, name="arrival-abandon"),
+    path("data/new/", uploads.upload, name="dataset-new"),
+    path("data/arrivals/", uploads.arrive, name="arrival-begin"),
+    path("data/arrivals/<str:pk>/piece/", uploads.piece, name="arrival-piece"),
+    path("data/arrivals/<str:pk>/abandon/", uploads.abandon, name="arrival-abandon"),
     path("data/merge/", library.merge, name="dataset-merge"),
     path("data/templates/", writing.writing, name="dataset-writing"),
     path("data/templates/<str:key>.<str:ending>", writing.starter, name="dataset-starter"),

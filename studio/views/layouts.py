@@ -1,6 +1,6 @@
 """How a file was read, as a form in which its owner can say otherwise."""
 
-from studio.forms import LayoutForm
+from studio.data_forms import LayoutForm
 from training.datasets import versions
 from training.models import DatasetVersion
 

@@ -5,23 +5,20 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from studio.forms import DatasetNameForm, LayoutForm, MergeForm, SplitForm, UploadForm, UrlForm
-from studio.middleware import wants_json
+from studio.data_forms import DatasetNameForm, LayoutForm, MergeForm, SplitForm
 from studio.templatetags.studio import sentence, thousands
 from studio.views.datasets import PAGE, bad_rows, mark_of, own, require_form
 from studio.views.frame import safe_next
 from studio.views.sending import attached, in_threads
-from training import pieces
 from training.chat import Example
-from training.datasets import arrivals, editing, export, store, versions
+from training.datasets import editing, export, store, versions
 from training.datasets.choices import Choices
 from training.errors import UserError
 from training.models import Dataset, DatasetVersion
@@ -266,69 +263,6 @@ def purge(request: HttpRequest, pk: str) -> HttpResponse:
     editing.purge(dataset)
     messages.success(request, _("원본 파일과 쓰지 않는 이전 판을 지웠습니다."))
     return back(dataset)
-
-
-@require_form
-def upload(request: HttpRequest) -> HttpResponse:
-    """A new dataset from a file or a URL, without a training."""
-    forms = {
-        "upload_form": UploadForm(request.user),
-        "url_form": UrlForm(),
-        "upload_limit": settings.UPLOAD_LIMIT_BYTES,
-    }
-    if request.method != "POST":
-        return render(request, "datasets/new.html", forms)
-    if "url" in request.POST:
-        return from_url(request, forms)
-    form = UploadForm(request.user, request.POST, request.FILES)
-    if form.is_valid():
-        onward = reverse("dataset", args=[form.take().dataset_id])
-        return JsonResponse({"onward": onward}) if wants_json(request) else redirect(onward)
-    return render(request, "datasets/new.html", forms | {"upload_form": form}, status=422)
-
-
-# --- a file in pieces -------------------------------------------------------------------------
-@require_POST
-def arrive(request: HttpRequest) -> HttpResponse:
-    """Begin to take a file in, or say how far it came before the connection broke."""
-    name, size = request.POST.get("name", ""), request.POST.get("size", "")
-    size_bytes = int(size) if size.isdecimal() and len(size) < 20 else 0
-    arrival = arrivals.begin(request.user, name, size_bytes, request.POST.get("changed", "")[:40])
-    places = {name: reverse(f"arrival-{name}", args=[arrival.id]) for name in ("piece", "abandon")}
-    facts = {"id": arrival.id, "here": arrival.here_bytes, "piece_bytes": pieces.PIECE_BYTES}
-    return JsonResponse(facts | places)
-
-
-def own_arrival(request: HttpRequest, pk: str) -> arrivals.Arrival:
-    found = arrivals.find(request.user, pk)
-    if found is None:
-        raise Http404
-    return found
-
-
-@require_POST
-def piece(request: HttpRequest, pk: str) -> HttpResponse:
-    """Write the request's body at a place in a file."""
-    start = request.GET.get("start", "")
-    place = int(start) if start.isdecimal() and len(start) < 20 else -1
-    size = arrivals.receive(own_arrival(request, pk), place, request.read)
-    return JsonResponse({"here": size})
-
-
-@require_POST
-def abandon(request: HttpRequest, pk: str) -> HttpResponse:
-    arrivals.abandon(own_arrival(request, pk))
-    return JsonResponse({})
-
-
-def from_url(request: HttpRequest, forms: dict) -> HttpResponse:
-    form, context = UrlForm(request.POST), dict(forms)
-    if form.is_valid():
-        try:
-            return back(versions.from_url(request.user, form.cleaned_data["url"].strip()).dataset)
-        except UserError as error:
-            context["url_error"] = error
-    return render(request, "datasets/new.html", context | {"url_form": form}, status=422)
 
 
 # --- taking home ------------------------------------------------------------------------------

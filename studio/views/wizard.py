@@ -15,8 +15,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from studio.forms import LibraryForm, MethodForm, ModelForm, RecipeForm, UploadForm, UrlForm
-from studio.forms import library as own_library
+from studio.data_forms import LibraryForm, UploadForm, UrlForm
+from studio.data_forms import library as own_library
+from studio.forms import MethodForm, ModelForm, RecipeForm
 from studio.middleware import wants_json
 from studio.views import cards, layouts, lines
 from studio.views.datasets import numbered
