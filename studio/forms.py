@@ -133,11 +133,13 @@ class ModelForm(forms.Form):
     )
 
     def __init__(
-        self, job: Job, data: dict | None = None, *, is_draft: bool = False, is_manual: bool = False
-    ) -> None:
-        self.job, self.is_draft = job, is_draft
+        self, job: Job, data: dict | None = None, *, is_draft: bool = False, is_manual: bool = False,
+        sought: str = "",
+    ) -> None:  # fmt: skip
+        """`sought` is a knob that somebody came for: it is laid open."""
+        self.job, self.is_draft, self.sought = job, is_draft, sought
         values = {key: recipe_text(value) for key, value in job.knobs.items()}
-        is_manual = is_manual or bool(job.knobs) or job.overflow != recipe.CUT
+        is_manual = is_manual or bool(sought) or bool(job.knobs) or job.overflow != recipe.CUT
         mode = MANUAL if is_manual else RECOMMENDED
         values["overflow"] = job.overflow
         super().__init__(data, initial={"name": job.name, "base": job.base, "mode": mode, **values})
@@ -219,7 +221,10 @@ class ModelForm(forms.Form):
     def opens_expert(self) -> bool:
         if self["overflow"].value() not in (None, "", recipe.CUT):
             return True
-        return any(field.value() or field.errors for _knob, field in self.knobs(expert=True))
+        return any(
+            field.value() or field.errors or field.name == self.sought
+            for _knob, field in self.knobs(expert=True)
+        )
 
 
 def recipe_text(value: float) -> str:

@@ -30,8 +30,18 @@ PROGRESS_KEYS = (
 
 # --- by the user ------------------------------------------------------------------------------
 def create_draft(owner, parent: Job | None = None) -> Job:
+    """Return a new draft, or the one in which nothing was written yet."""
+    if parent is None and (untouched := _untouched(owner)):
+        return untouched
     base = next((base.slug for base in bases.catalogue() if not base.problem), "")
     return Job.objects.create(owner=owner, base=base, parent=parent)
+
+
+def _untouched(owner) -> Job | None:
+    """Return the owner's draft in which nothing was written yet."""
+    nothing = {"name": "", "version": None, "knobs": {}, "method": recipe.LORA, "work": ""}
+    drafts = Job.objects.filter(owner=owner, status=Status.DRAFT, parent=None, **nothing)
+    return drafts.filter(overflow=recipe.CUT).first()
 
 
 def edit(job: Job, **fields) -> None:

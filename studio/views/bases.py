@@ -48,6 +48,7 @@ def show(
         "hub_form": HubForm(),
         "folder_form": FolderForm(),
         "has_hub": settings.HUB,
+        "hub_url": settings.HUB and settings.HUB_URL.rstrip("/"),
         "models_folder": settings.MODELS,
         "allowed": ",".join((*gate.ALLOWED_ENDINGS, *gate.ALLOWED_NAMES)),
         "form_limit": settings.UPLOAD_LIMIT_BYTES,

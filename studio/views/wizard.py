@@ -113,7 +113,8 @@ def method(request: HttpRequest, job: Job) -> HttpResponse:
 def model(request: HttpRequest, job: Job) -> HttpResponse:
     """Step 2: 모델 설정."""
     if request.method != "POST":
-        form = ModelForm(job, is_manual=job.pk in request.session.get(BY_HAND, ()))
+        sought = request.GET.get("knob", "")
+        form = ModelForm(job, is_manual=job.pk in request.session.get(BY_HAND, ()), sought=sought)
         return show_model(request, job, form)
     form = ModelForm(job, request.POST, is_draft=bool(request.htmx))
     remember_mode(request, job, form)

@@ -37,7 +37,7 @@ def test_the_list_shows_state_progress_and_place_in_line(signed_in, user, versio
     make.job(user, version, name="둘째")
     page = signed_in.get("/models/").text
     assert "30% · 2분 5초 남음" in page
-    assert "1번째 차례" in page and "2번째 차례" in page
+    assert "다음 차례" in page and "2번째 차례" in page
     assert "every 2s" in page
 
 

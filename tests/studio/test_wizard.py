@@ -417,3 +417,32 @@ def test_step_three_offers_the_kinds_template_first(signed_in, draft):
     offered = page.index("/data/templates/reference.xlsx")
     assert offered < page.index("JSONL 파일을 업로드")
     assert 'href="/data/templates/#reference"' in page
+
+
+def test_a_draft_in_which_nothing_was_written_is_opened_again(signed_in, draft):
+    first = signed_in.post("/train/new/").url
+    assert signed_in.post("/train/new/").url == first
+    Job.objects.filter(pk=draft.pk).update(name="쓰던 것")
+    signed_in.post("/train/new/")
+    signed_in.post("/train/new/")
+    assert Job.objects.count() == 2
+
+
+def test_a_zero_is_no_batch_size(signed_in, draft):
+    form = {"name": "a", "base": "tiny", "mode": "manual", "batch_size": "0"}
+    answer = signed_in.post(at(draft, "model"), form)
+    assert answer.status_code == 422 and "1에서 256 사이" in answer.text
+
+
+def test_whoever_comes_for_a_knob_finds_it_open(signed_in, draft):
+    page = signed_in.get(at(draft, "model") + "?knob=validation_share").text
+    assert 'id="mode-manual" checked' in page
+    assert '<details class="fold expert" open' in page and 'id="id_validation_share"' in page
+
+
+def test_a_wrong_url_leaves_the_chosen_data_in_view(signed_in, draft, user, make):
+    version = make.version(user)
+    Job.objects.filter(pk=draft.pk).update(version=version)
+    answer = signed_in.post(at(draft, "url"), {"url": "메롱"})
+    assert answer.status_code == 422 and 'id="reading"' in answer.text
+    assert '<details class="fold section" open' in answer.text

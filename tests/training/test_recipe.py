@@ -26,7 +26,7 @@ def test_automatic_epochs_follow_the_rule(examples, epochs):
 @pytest.mark.parametrize("value", ["", "auto", "0", "0.0", None])
 def test_nothing_auto_and_nought_mean_auto(value):
     raw = {} if value is None else {"epochs": value, "batch_size": value, "learning_rate": value}
-    assert recipe.parse("lora", raw) == {}
+    assert recipe.parse("lora", raw, is_zero_auto=True) == {}
 
 
 def test_values_are_read_as_numbers():
@@ -111,3 +111,12 @@ def test_validation_holds_back_a_share_but_never_more_than_500():
 def test_steps_count_epochs_of_rounded_up_batches():
     numbers = {"epochs": 3, "batch_size": 8, "validation_share": 0.1}
     assert recipe.steps(numbers, 300) == 3 * 34
+
+
+@pytest.mark.parametrize(
+    "key", ["epochs", "batch_size", "learning_rate", "max_length", "lora_rank"]
+)
+def test_a_written_zero_is_refused_where_it_cannot_be_meant(key):
+    with pytest.raises(recipe.Invalid) as raised:
+        recipe.parse("lora", {key: "0"})
+    assert set(raised.value.errors) == {key}
