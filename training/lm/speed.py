@@ -7,7 +7,8 @@ import torch
 
 from training.lm.load import best_dtype, device
 
-SIDE = 1536
+SIDE = 512
+"""Small, so that one multiplication fits between what else the machine does."""
 SECONDS = 0.3
 
 
