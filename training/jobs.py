@@ -7,6 +7,7 @@ token) from which it may happen. A move that loses changes nothing. Knows no bro
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -14,7 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from training import bases, forecast, leases, recipe, registry, tasks, works
-from training.datasets import versions
+from training.datasets import holding, versions
 from training.errors import UserError
 from training.leases import Order
 from training.models import DatasetVersion, Job, JobEvent, TokenCount, TunedModel
@@ -39,7 +40,13 @@ def create_draft(owner, parent: Job | None = None) -> Job:
 
 def _untouched(owner) -> Job | None:
     """Return the owner's draft in which nothing was written yet."""
-    nothing = {"name": "", "version": None, "knobs": {}, "method": recipe.LORA, "work": ""}
+    nothing: dict[str, Any] = {
+        "name": "",
+        "version": None,
+        "knobs": {},
+        "method": recipe.LORA,
+        "work": "",
+    }
     drafts = Job.objects.filter(owner=owner, status=Status.DRAFT, parent=None, **nothing)
     return drafts.filter(overflow=recipe.CUT).first()
 
@@ -189,6 +196,7 @@ def start(job: Job, seen: str | None = None) -> None:
     job.refresh_from_db()
     if job.status != Status.DRAFT:
         raise UserError("job_not_draft", name=job.name)
+    holding.mend(job.version)
     if seen is not None and seen != fingerprint(job):
         raise UserError("draft_changed")
     for blocker in blockers(job):
@@ -205,6 +213,8 @@ def _queue(job: Job) -> bool:
     numbers = resolved(job)
     as_read = {field: getattr(job, field) for field in DRAFT_FIELDS}
     with transaction.atomic():
+        if not _is_as_read(job.version):
+            return False
         moved = Job.objects.filter(pk=job.pk, status=job.status, **as_read).update(
             status=Status.QUEUED,
             resolved=numbers,
@@ -213,9 +223,17 @@ def _queue(job: Job) -> bool:
             **leases.FREE,
         )
         if moved:
-            versions.freeze(job.version)
+            holding.freeze(job.version)
             tasks.ring("train", job.pk)
     return bool(moved)
+
+
+def _is_as_read(version: DatasetVersion | None) -> bool:
+    """Hold a job's data till it is frozen; say whether its rows are still those that were read."""
+    if version is None:
+        return False
+    held = DatasetVersion.objects.select_for_update().filter(pk=version.pk).first()
+    return held is not None and held.fingerprint == version.fingerprint and holding.is_true(held)
 
 
 def submit(
@@ -233,7 +251,7 @@ def submit(
         owner=owner, status=Status.VALIDATING, name=name.strip()[:64], method=method, base=base,
         knobs=knobs, overflow=overflow, version=version, work=work,
     )  # fmt: skip
-    versions.freeze(version)
+    holding.freeze(version)
     proceed(job)
     return job
 

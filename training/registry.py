@@ -47,9 +47,7 @@ def prepare(job: Job) -> Path:
     if not examples.is_dir():
         fresh = run / ".examples.part"
         remove_folder(fresh)
-        fresh.mkdir(parents=True, mode=0o700)
-        for path in store.files(source):
-            store.link(path, fresh / path.name)
+        store.branch(source, fresh)  # links to the segments, copies of the edits
         fresh.rename(examples)
     attempt_folder(job).mkdir(exist_ok=True)
     order = {

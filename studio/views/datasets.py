@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from studio.views import layouts
 from training.datasets import segments, store, versions
+from training.datasets.versions import newest
 from training.models import Dataset, DatasetVersion
 
 PAGE = 20
@@ -44,10 +45,6 @@ def own(request: HttpRequest) -> QuerySet[Dataset]:
     started = Count("versions__jobs", filter=~Q(versions__jobs__status="draft"))
     rows = Dataset.objects.filter(owner=request.user).annotate(job_count=started)
     return rows.order_by("-created_at", "pk")
-
-
-def newest(dataset: Dataset) -> DatasetVersion:
-    return dataset.versions.order_by("-number").first()
 
 
 def numbered(version: DatasetVersion, start: int, count: int) -> list[Numbered]:

@@ -4,7 +4,7 @@ import pytest
 
 from training import jobs, tasks
 from training.chat import Example, Message
-from training.datasets import editing, segments, versions
+from training.datasets import editing, holding, segments, store, versions
 from training.errors import UserError
 from training.models import Dataset, DatasetVersion, Job, TokenCount
 
@@ -139,15 +139,18 @@ def test_going_back_to_an_earlier_version_loses_nothing(dataset):
     assert editing.newest(dataset) == third
 
 
-def test_purging_takes_raw_files_and_unused_versions_and_leaves_what_jobs_used(dataset):
+def test_purging_takes_raw_files_and_unused_versions_and_leaves_what_jobs_used(
+    dataset, django_capture_on_commit_callbacks
+):
     use(dataset)
     editing.remove(dataset, [0])
-    editing.save(dataset)
+    versions.freeze(editing.newest(dataset))
     unused = editing.newest(dataset)
     last = editing.remove(dataset, [1])
     for version in dataset.versions.all():
         (versions.folder(version) / "raw").write_text("비밀")
-    assert editing.purge(dataset) == 1
+    with django_capture_on_commit_callbacks(execute=True):
+        assert editing.purge(dataset) == 1
     assert not versions.folder(unused).exists()
     assert [version.number for version in dataset.versions.order_by("number")] == [1, 3]
     assert texts(last) == [str(number) for number in range(2, 10)]
@@ -201,3 +204,116 @@ def test_a_reading_that_a_job_waits_for_is_not_given_up(dataset):
     with pytest.raises(UserError) as raised:
         editing.stop(dataset)
     assert raised.value.code == "data_in_use"
+
+
+# --- nothing is lost --------------------------------------------------------------------------
+class PowerCut(Exception):
+    """What ends a transaction after its files were written."""
+
+
+@pytest.fixture
+def undone(monkeypatch):
+    """Return a verb's runner whose transaction is undone at its very end."""
+    from django.db import transaction
+
+    def run(verb) -> None:
+        with pytest.raises(PowerCut), transaction.atomic():
+            verb()
+            raise PowerCut
+
+    return run
+
+
+def test_a_split_that_is_undone_loses_no_rows(dataset, undone):
+    """The rows that were to go stood already in `gone` of the open version, and nowhere else."""
+    opened = editing.remove(dataset, [0])
+    undone(lambda: editing.split(dataset, "검증", 4))
+    assert editing.newest(dataset) == opened and Dataset.objects.count() == 1
+    assert texts(opened) == [str(number) for number in range(1, 10)]
+
+
+def test_a_split_leaves_the_rows_as_they_were_in_an_earlier_version(dataset, user):
+    opened = editing.remove(dataset, [0])
+    draft = jobs.create_draft(user)
+    jobs.edit(draft, version=opened)
+    editing.split(dataset, "검증", 4)
+    left = editing.newest(dataset)
+    opened.refresh_from_db()
+    draft.refresh_from_db()
+    assert (left.number, left.example_count, len(texts(left))) == (3, 5, 5)
+    assert len(texts(opened)) == 9 and not opened.is_open
+    assert draft.version == left
+    assert left.fingerprint == store.fingerprint(versions.folder(left))
+
+
+def test_a_part_split_off_has_its_share_of_the_size_and_no_address(dataset):
+    dataset.versions.update(url="https://example.org/a", size_bytes=1000)
+    part = editing.newest(editing.split(dataset, "검증", 3))
+    assert (part.url, part.size_bytes, part.problem_count) == ("", 300, 0)
+    with pytest.raises(UserError) as refused:
+        editing.refresh(part.dataset)
+    assert refused.value.code == "data_without_url"
+
+
+def test_an_edit_that_is_undone_is_written_down_before_a_job_starts(dataset, user, undone):
+    """The row said 9 examples of one fingerprint, the folder held 10 of another."""
+    opened = editing.remove(dataset, [0])
+    undone(lambda: editing.add(dataset, [example("더한 질문")]))
+    opened.refresh_from_db()
+    assert opened.example_count == 9 and len(texts(opened)) == 10
+    draft = jobs.create_draft(user)
+    jobs.edit(draft, version=opened)
+    seen = jobs.fingerprint(draft)
+    versions.token_count(opened, "tiny", 512)
+    with pytest.raises(UserError) as refused:
+        jobs.start(draft, seen)
+    assert refused.value.code == "draft_changed" and draft.version.example_count == 10
+    opened.refresh_from_db()
+    assert opened.example_count == 10 and not TokenCount.objects.exists()
+    assert holding.is_true(opened)
+
+
+def test_a_version_that_a_job_froze_meanwhile_takes_no_edit(dataset, monkeypatch):
+    """The newest version was looked at, then a job froze it, then the edit went into it."""
+    opened = editing.remove(dataset, [0])
+    locks = holding.lock
+
+    def lock_after_a_job_began(one: Dataset) -> None:
+        locks(one)
+        use(one, "queued")
+        versions.freeze(opened)
+
+    monkeypatch.setattr(holding, "lock", lock_after_a_job_began)
+    assert editing.remove(dataset, [1]).number == 3
+    assert texts(opened)[0] == "1"
+
+
+def test_what_changes_nothing_makes_no_version(dataset):
+    first = editing.newest(dataset)
+    assert editing.restore(dataset, 3) == first  # it is there already
+    for unknown in (-1, 10):
+        with pytest.raises(UserError) as refused:
+            editing.restore(dataset, unknown)
+        assert refused.value.code == "row_gone"
+    with pytest.raises(UserError):
+        editing.replace(dataset, 10, example("x"))
+    assert editing.remove(dataset, [10, -1]) == first
+    assert list(dataset.versions.all()) == [first]
+    opened = editing.remove(dataset, [3, 3, 77])
+    before = (versions.folder(opened) / store.CHANGES).read_bytes()
+    assert before.count(b"\n") == 1 and editing.remove(dataset, [3]) == opened
+    assert (versions.folder(opened) / store.CHANGES).read_bytes() == before
+
+
+def test_a_job_that_starts_while_a_reading_is_stopped_keeps_it(dataset, monkeypatch):
+    busy = DatasetVersion.objects.create(dataset=dataset, number=2, status="reading")
+
+    def nobody_yet(version):
+        use(dataset, "validating_files")
+        return Job.objects.none()
+
+    monkeypatch.setattr(editing, "used_by", nobody_yet)
+    with pytest.raises(UserError) as refused:
+        editing.stop(dataset)
+    assert refused.value.code == "data_in_use"
+    assert busy in dataset.versions.all() and dataset.versions.count() == 2

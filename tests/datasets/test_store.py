@@ -94,6 +94,28 @@ def test_a_branch_goes_its_own_way(tmp_path):
     assert texts(tmp_path / "two") == ["two", "2", "3", "4", "5"]
 
 
+def test_a_branch_shares_no_file_that_changes_and_leaves_nothing_half_written(tmp_path):
+    write(tmp_path / "one", 300)
+    store.remove(tmp_path / "one", range(200))
+    store.replace(tmp_path / "one", 250, example("x"))
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "gone.part").write_bytes(b"half")  # of a branching that was cut short
+    store.branch(tmp_path / "one", tmp_path / "two")
+    for name in (store.CHANGES, store.GONE, store.MANIFEST):
+        one, two = (tmp_path / place / name for place in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes() and not one.samefile(two)
+    assert not list((tmp_path / "two").glob("*.part"))
+    assert texts(tmp_path / "two") == texts(tmp_path / "one")
+
+
+def test_many_rows_removed_at_once_join_those_that_are_gone(tmp_path):
+    write(tmp_path, 400)
+    store.remove(tmp_path, range(0, 300, 2))
+    store.remove(tmp_path, [1, 3])
+    assert store.remove(tmp_path, range(301)) == 149
+    assert texts(tmp_path) == [str(number) for number in range(301, 400)]
+
+
 def test_the_fingerprint_follows_the_rows(tmp_path):
     write(tmp_path, 6)
     found = {store.fingerprint(tmp_path)}

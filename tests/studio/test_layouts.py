@@ -46,8 +46,8 @@ def test_columns_of_any_name_are_chosen_on_the_page_and_read(
     form = {"prompt": "고객 말씀", "answer": "처리"}
     with django_capture_on_commit_callbacks(execute=True):
         answer = signed_in.post(f"/data/{dataset.pk}/layout/", form)
+        read(dataset)
     assert answer.url == f"/data/{dataset.pk}/"
-    read(dataset)
     version = editing.newest(dataset)
     assert (version.status, version.number, version.example_count) == ("ready", 1, 30)
     assert first(dataset) == ["질문 0", "답변 0"]
@@ -158,9 +158,12 @@ def test_a_workbook_offers_its_sheets(signed_in):
     assert "엑셀 · 질문과 답변" in signed_in.get(f"/data/{dataset.pk}/").text
 
 
-def test_without_the_original_nothing_can_be_read_again(signed_in):
+def test_without_the_original_nothing_can_be_read_again(
+    signed_in, django_capture_on_commit_callbacks
+):
     dataset = take(signed_in, FOREIGN.encode())
-    editing.purge(dataset)
+    with django_capture_on_commit_callbacks(execute=True):
+        editing.purge(dataset)
     assert "읽는 방법" not in signed_in.get(f"/data/{dataset.pk}/").text
     answer = signed_in.post(f"/data/{dataset.pk}/layout/", {"prompt": "번호", "answer": "처리"})
     assert answer.status_code == 422 and "원본 파일을 지운" in answer.text

@@ -202,12 +202,15 @@ def test_versions_are_listed_and_an_earlier_one_can_come_back(signed_in, dataset
     assert len(questions(dataset)) == 40 and newest(dataset).number == 3
 
 
-def test_the_name_is_changed_and_the_original_purged(signed_in, dataset):
+def test_the_name_is_changed_and_the_original_purged(
+    signed_in, dataset, django_capture_on_commit_callbacks
+):
     signed_in.post(f"/data/{dataset.pk}/rename/", {"name": " 새 이름 "})
     assert Dataset.objects.get().name == "새 이름"
     (versions.folder(newest(dataset)) / "raw").write_text("비밀")
     assert "지울까요" in signed_in.get(f"/data/{dataset.pk}/purge/").text
-    signed_in.post(f"/data/{dataset.pk}/purge/")
+    with django_capture_on_commit_callbacks(execute=True):
+        signed_in.post(f"/data/{dataset.pk}/purge/")
     assert not (versions.folder(newest(dataset)) / "raw").exists()
 
 

@@ -358,3 +358,44 @@ def test_a_job_that_waits_for_its_data_can_be_cancelled(user, version, models_fo
     TokenCount.objects.update(status="ready", result=COUNTED)
     jobs.proceed_all()
     assert status(job) == "cancelled"
+
+
+def test_rows_that_change_while_a_job_starts_are_noticed(draft, monkeypatch):
+    """Its version stayed the same one, so that numbers reckoned for other rows were frozen."""
+    from training.datasets import editing
+
+    opened = editing.remove(draft.version.dataset, [0])
+    TokenCount.objects.create(
+        version=opened, base="tiny", max_length=512, status="ready", result=COUNTED
+    )
+    look = jobs.blockers
+
+    def look_then_another_tab_edits(job: Job) -> list[UserError]:
+        found = look(job)
+        editing.remove(opened.dataset, [1])
+        return found
+
+    monkeypatch.setattr(jobs, "blockers", look_then_another_tab_edits)
+    with pytest.raises(UserError, match="draft_changed"):
+        jobs.start(draft)
+    assert status(draft) == "draft" and draft.version.is_open
+
+
+def test_an_edit_left_by_an_undone_transaction_while_a_job_starts_is_noticed(draft, monkeypatch):
+    from training.datasets import editing, store, versions
+
+    opened = editing.remove(draft.version.dataset, [0])
+    TokenCount.objects.create(
+        version=opened, base="tiny", max_length=512, status="ready", result=COUNTED
+    )
+    look = jobs.blockers
+
+    def look_then_a_file_alone_changes(job: Job) -> list[UserError]:
+        found = look(job)
+        store.remove(versions.folder(opened), [1])
+        return found
+
+    monkeypatch.setattr(jobs, "blockers", look_then_a_file_alone_changes)
+    with pytest.raises(UserError, match="draft_changed"):
+        jobs.start(draft)
+    assert status(draft) == "draft"

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from training import jobs, leases, registry, runs, tasks
+from training.datasets import store, versions
 from training.models import Job, TunedModel
 from training.supervise import Outcome
 
@@ -115,3 +116,14 @@ def test_cancelling_while_its_worker_leaves_ends_the_job(running):
     Job.objects.update(cancel_requested=True)
     assert jobs.release(running)
     assert status(running) == "cancelled"
+
+
+def test_a_run_shares_segments_with_its_data_but_no_file_that_edits_go_into(running):
+    """changes.jsonl was a link: what was appended to it came into the run that had begun."""
+    source = versions.folder(running.version)
+    store.remove(source, [0])
+    run = registry.prepare(running) / "examples"
+    assert (run / "segment-0000.jsonl").samefile(source / "segment-0000.jsonl")
+    before = list(store.iterate(run))
+    store.remove(source, [1])
+    assert list(store.iterate(run)) == before and len(before) == 239

@@ -6,20 +6,32 @@ changes: the next edit opens a version of its own beside it.
 """
 
 import random
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 
 from training.chat import Example
-from training.datasets import segments, shapes, store, versions
-from training.datasets.versions import RAW, folder
+from training.datasets import room, segments, shapes, store, versions
+from training.datasets.holding import (
+    RAW,
+    discard,
+    folder,
+    freeze,
+    hold,
+    lock,
+    newest,
+    next_number,
+    unused,
+    used_by,
+    write_down,
+)  # fmt: skip
 from training.errors import UserError
 from training.models import Dataset, DatasetVersion, Job
 
-Source = DatasetVersion.Source
+Source, Status = DatasetVersion.Source, DatasetVersion.Status
 COPIED = ("file_name", "url", "encoding", "format", "notes", "layout", "choices", "size_bytes")
 """What a version tells of the file that its rows came from."""
 
@@ -42,12 +54,12 @@ def replace(dataset: Dataset, position: int, example: Example) -> DatasetVersion
 
     Raises: UserError `row_gone`, `data_being_read`, `data_not_readable`.
     """
-    with _changing(dataset) as version:
-        try:
+    with _held(dataset) as latest:
+        if not _view(latest).is_live(position):
+            raise UserError("row_gone")
+        with _changing(latest) as version:
             store.replace(folder(version), position, example)
-        except IndexError:
-            raise UserError("row_gone") from None
-    return version
+        return version
 
 
 def add(dataset: Dataset, found: Iterable[Example]) -> DatasetVersion:
@@ -55,7 +67,7 @@ def add(dataset: Dataset, found: Iterable[Example]) -> DatasetVersion:
 
     Raises: UserError `data_being_read`, `data_not_readable`.
     """
-    with _changing(dataset) as version:
+    with _held(dataset) as latest, _changing(latest) as version:
         store.add(folder(version), found)
     return version
 
@@ -65,52 +77,68 @@ def remove(dataset: Dataset, positions: Iterable[int]) -> DatasetVersion:
 
     Raises: UserError `data_being_read`, `data_not_readable`.
     """
-    with _changing(dataset) as version:
-        store.remove(folder(version), positions)
-    return version
+    with _held(dataset) as latest:
+        live = [one for one in positions if _view(latest).is_live(one)]
+        if not live:
+            return latest
+        with _changing(latest) as version:
+            store.remove(folder(version), live)
+        return version
 
 
 def restore(dataset: Dataset, position: int) -> DatasetVersion:
-    """Bring a removed row back.
+    """Bring a removed row back; one that is there already stays as it is.
 
-    Raises: UserError `data_being_read`, `data_not_readable`.
+    Raises: UserError `row_gone` for one that never was, `data_being_read`, `data_not_readable`.
     """
-    with _changing(dataset) as version:
-        store.restore(folder(version), position)
-    return version
+    with _held(dataset) as latest:
+        if not 0 <= position < _view(latest).physical:
+            raise UserError("row_gone")
+        if _view(latest).is_live(position):
+            return latest
+        with _changing(latest) as version:
+            store.restore(folder(version), position)
+        return version
 
 
 @contextmanager
-def _changing(dataset: Dataset) -> Any:
-    """Hold the open version while its rows change, and write down what they come to."""
+def _held(dataset: Dataset) -> Iterator[DatasetVersion]:
+    """Hold a dataset and give its newest version, which has rows."""
     with transaction.atomic():
-        version = _opened(dataset)
-        try:
-            yield version
-        except store.TooManyChanges:
-            raise UserError("too_many_changes", limit=store.CHANGE_LIMIT) from None
-        _write_down(version)
-        version.token_counts.all().delete()
+        latest = hold(dataset)
+        _refuse_unread(latest)
+        yield latest
 
 
-def _write_down(version: DatasetVersion) -> None:
-    """Have a version's row say what its rows come to."""
-    version.example_count = len(store.view(folder(version)))
-    version.fingerprint = store.fingerprint(folder(version))
-    version.save(update_fields=["example_count", "fingerprint"])
-
-
-def _opened(dataset: Dataset) -> DatasetVersion:
-    """Return the version that takes edits, locked; a new one beside the newest if need be."""
-    version = newest(dataset)
-    if version.is_open and not used_by(version).exists():
-        return DatasetVersion.objects.select_for_update().get(pk=version.pk)
+def _refuse_unread(version: DatasetVersion) -> None:
     if version.is_busy:
         raise UserError("data_being_read")
-    if version.status != DatasetVersion.Status.READY:
+    if version.status != Status.READY:
         raise UserError("data_not_readable")
-    opened = _beside(dataset, version, source=Source.EDIT, is_open=True)
-    Job.objects.filter(status=Job.Status.DRAFT, version=version).update(version=opened)
+
+
+def _view(version: DatasetVersion) -> store.View:
+    return store.view(folder(version))
+
+
+@contextmanager
+def _changing(latest: DatasetVersion) -> Iterator[DatasetVersion]:
+    """Give the version that takes edits, a new one beside the held newest one if need be, and write
+    down what its rows come to."""
+    is_ours = latest.is_open and not used_by(latest).exists()
+    version = latest if is_ours else _successor(latest, latest)
+    try:
+        yield version
+    except store.TooManyChanges:
+        raise UserError("too_many_changes", limit=store.CHANGE_LIMIT) from None
+    write_down(version)
+
+
+def _successor(latest: DatasetVersion, parent: DatasetVersion) -> DatasetVersion:
+    """Open a version with the parent's rows after the held newest one; drafts go on to it."""
+    freeze(latest)
+    opened = _beside(latest.dataset, parent, source=Source.EDIT, is_open=True)
+    Job.objects.filter(status=Job.Status.DRAFT, version=latest).update(version=opened)
     return opened
 
 
@@ -118,13 +146,13 @@ def _beside(dataset: Dataset, parent: DatasetVersion, **fields: Any) -> DatasetV
     """Create a version with the parent's rows."""
     version = DatasetVersion.objects.create(
         dataset=dataset,
-        number=1 + (dataset.versions.order_by("-number").values_list("number", flat=True).first() or 0),
+        number=next_number(dataset),
         parent=parent,
-        status=DatasetVersion.Status.READY,
+        status=Status.READY,
         example_count=parent.example_count,
         fingerprint=parent.fingerprint,
         **{name: getattr(parent, name) for name in COPIED} | fields,
-    )  # fmt: skip
+    )
     store.branch(folder(parent), folder(version))
     if dataset == parent.dataset and (folder(parent) / segments.PROBLEMS).exists():
         store.link(folder(parent) / segments.PROBLEMS, folder(version) / segments.PROBLEMS)
@@ -134,28 +162,9 @@ def _beside(dataset: Dataset, parent: DatasetVersion, **fields: Any) -> DatasetV
 
 
 # --- versions ---------------------------------------------------------------------------------
-def newest(dataset: Dataset) -> DatasetVersion:
-    return dataset.versions.order_by("-number")[0]
-
-
-def used_by(version: DatasetVersion) -> Any:
-    """Return the jobs that were started with a version."""
-    return version.jobs.exclude(status=Job.Status.DRAFT)
-
-
 def rename(dataset: Dataset, name: str) -> None:
     dataset.name = name.strip()[:200]
     dataset.save(update_fields=["name"])
-
-
-def save(dataset: Dataset) -> None:
-    """Close the open version: the next edit begins another."""
-    freeze(newest(dataset))
-
-
-def freeze(version: DatasetVersion) -> None:
-    """Have a version take no more edits."""
-    DatasetVersion.objects.filter(pk=version.pk, is_open=True).update(is_open=False)
 
 
 def go_back(dataset: Dataset, version: DatasetVersion) -> DatasetVersion:
@@ -163,56 +172,65 @@ def go_back(dataset: Dataset, version: DatasetVersion) -> DatasetVersion:
 
     Raises: UserError `data_being_read`, `data_not_readable`.
     """
-    latest = newest(dataset)
-    if latest.is_busy:
-        raise UserError("data_being_read")
-    if version.status != DatasetVersion.Status.READY:
-        raise UserError("data_not_readable")
     with transaction.atomic():
-        freeze(latest)
-        made = _beside(dataset, version, source=Source.EDIT, is_open=True)
-        Job.objects.filter(status=Job.Status.DRAFT, version=latest).update(version=made)
-    return made
+        latest = hold(dataset)
+        if latest.is_busy:
+            raise UserError("data_being_read")
+        _refuse_unread(version)
+        return _successor(latest, version)
 
 
 def split(dataset: Dataset, name: str, count: int, seed: int = 42) -> Dataset:
-    """Move `count` rows, drawn by chance, into a dataset of their own; both keep sharing segments.
+    """Move `count` rows, drawn by chance, into a dataset of their own, and the others into a new
+    version; both keep sharing segments, and the rows as they were stay where they are.
 
     Raises: UserError `split_wrong`, `data_being_read`, `data_not_readable`.
     """
-    with _changing(dataset) as version:
-        view = store.view(folder(version))
+    with _held(dataset) as latest:
+        view = _view(latest)
         if not 0 < count < len(view):
             raise UserError("split_wrong", count=len(view))
         live = [view.position(row) for row in range(len(view))]
         drawn = set(random.Random(seed).sample(live, count))
         apart = Dataset.objects.create(owner=dataset.owner, name=name[:200])
-        taken = _beside(apart, version, source=Source.SPLIT)
-        store.keep_only(folder(taken), drawn)
-        store.keep_only(folder(version), set(live) - drawn)
-        _write_down(taken)
+        size_bytes = latest.size_bytes * count // len(view)
+        taken = _beside(apart, latest, source=Source.SPLIT, url="", size_bytes=size_bytes)
+        _keep_only(taken, drawn)
+        _keep_only(_successor(latest, latest), set(live) - drawn)
     return apart
+
+
+def _keep_only(version: DatasetVersion, positions: set[int]) -> None:
+    try:
+        store.keep_only(folder(version), positions)
+    except store.TooManyChanges:
+        raise UserError("too_many_changes", limit=store.CHANGE_LIMIT) from None
+    write_down(version)
 
 
 def merge(owner: Any, name: str, parts: list[Dataset]) -> DatasetVersion:
     """Queue the writing of a new dataset that holds the rows of others, one after the other.
 
-    Raises: UserError `merge_wrong`, `data_being_read`, `data_not_readable`.
+    Raises: UserError `merge_wrong`, `data_being_read`, `data_not_readable`, `data_gone`,
+    `upload_disk`, `quota_full`.
     """
     if len(parts) < 2:
         raise UserError("merge_wrong")
-    found = [newest(part) for part in parts]
-    for version in found:
-        if version.is_busy:
-            raise UserError("data_being_read")
-        if version.status != DatasetVersion.Status.READY:
-            raise UserError("data_not_readable")
     with transaction.atomic():
+        for part in sorted(parts, key=lambda part: part.pk):  # in one order: none waits in a ring
+            lock(part)
+        found = [newest(part) for part in parts]
+        for version in found:
+            _refuse_unread(version)
+        size_bytes = sum(version.size_bytes for version in found)
+        room.refuse_beyond_disk(size_bytes)
+        room.refuse_beyond_quota(owner, size_bytes)
         dataset = Dataset.objects.create(owner=owner, name=name[:200])
         version = DatasetVersion.objects.create(
-            dataset=dataset, source=Source.MERGE, file_name=", ".join(one.name for one in parts)[:255]
+            dataset=dataset, source=Source.MERGE, size_bytes=size_bytes,
+            file_name=", ".join(one.name for one in parts)[:255],
         )  # fmt: skip
-    return versions.order_merging(version, found)
+        return versions.order_merging(version, found)
 
 
 def stop(dataset: Dataset) -> bool:
@@ -221,26 +239,26 @@ def stop(dataset: Dataset) -> bool:
 
     Raises: UserError `data_in_use` when a job waits for it.
     """
-    latest = newest(dataset)
-    if not latest.is_busy:
-        return True
-    if used_by(latest).exists():
-        raise UserError("data_in_use", name=dataset.name)
-    if dataset.versions.count() == 1:
-        versions.delete(dataset)
-        return False
-    place, before = folder(latest), dataset.versions.exclude(pk=latest.pk).order_by("-number")[0]
-    with transaction.atomic():
+    with unused(dataset):
+        latest = hold(dataset)
+        if not latest.is_busy:
+            return True
+        if used_by(latest).exists():
+            raise UserError("data_in_use", name=dataset.name)
+        before = dataset.versions.exclude(pk=latest.pk).order_by("-number").first()
+        if before is None:
+            versions.delete(dataset)
+            return False
         Job.objects.filter(status=Job.Status.DRAFT, version=latest).update(version=before)
+        discard([latest])
         latest.delete()  # the worker finds its row gone and ends the child
-    shutil.rmtree(place, ignore_errors=True)
-    return True
+        return True
 
 
 def refresh(dataset: Dataset) -> DatasetVersion:
     """Queue the fetching of a dataset's URL into a new version.
 
-    Raises: UserError `data_without_url`, `data_being_read`.
+    Raises: UserError `data_without_url`, `data_being_read`, and those of versions.read_again.
     """
     latest = newest(dataset)
     if latest.is_busy:
@@ -252,17 +270,18 @@ def refresh(dataset: Dataset) -> DatasetVersion:
 
 def purge(dataset: Dataset) -> int:
     """Delete the raw files, and the earlier versions that no job and no draft uses; return how many
-    versions went. The rows of those that stay are theirs alone from then on."""
-    latest = newest(dataset)
-    if latest.is_busy:
-        raise UserError("data_being_read")
-    removed = 0
-    for version in dataset.versions.exclude(pk=latest.pk):
-        if not version.jobs.exists():
-            place = folder(version)
+    versions went. The rows of those that stay are theirs alone from then on.
+
+    Raises: UserError `data_being_read`, `data_in_use` when a job begins to use one meanwhile.
+    """
+    with unused(dataset):
+        latest = hold(dataset)
+        if latest.is_busy:
+            raise UserError("data_being_read")
+        earlier = list(dataset.versions.exclude(pk=latest.pk).filter(jobs=None))
+        discard(earlier)
+        for version in earlier:
             version.delete()
-            shutil.rmtree(place, ignore_errors=True)
-            removed += 1
-    for version in dataset.versions.all():
-        (folder(version) / RAW).unlink(missing_ok=True)
-    return removed
+        for version in dataset.versions.all():
+            transaction.on_commit(partial((folder(version) / RAW).unlink, missing_ok=True))
+    return len(earlier)

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from heapq import merge
+from itertools import chain
 from pathlib import Path
 
 from training.chat import Example
@@ -143,7 +145,7 @@ class View:
 
     def lines(self) -> Iterator[bytes]:
         """Yield the live rows as lines of JSON with `messages`, in bounded memory."""
-        gone = iter([*self.gone, self.physical])
+        gone = chain(self.gone, [self.physical])
         next_gone = next(gone)
         for position, line in enumerate(segments.all_lines(self.folder)):
             if position == next_gone:
@@ -243,7 +245,7 @@ def remove(folder: Path, positions: Iterable[int]) -> int:
         if len(live) <= 100:
             _append(folder, [_line({"at": position, "gone": True}) for position in live])
         else:
-            _write_gone(folder, found.changes, sorted({*found.gone, *live}))
+            _write_gone(folder, found.changes, merge(found.gone, live))
         return len(live)
 
 
@@ -272,7 +274,9 @@ def _write_gone(folder: Path, covered: int, positions: Iterable[int]) -> None:
     must rise."""
     part = folder / f"{GONE}.part"
     with part.open("wb") as file:
-        array("I", [covered, *positions]).tofile(file)
+        told = array("I", [covered])
+        told.extend(positions)
+        told.tofile(file)
         segments.publish(file, folder / GONE)
 
 
@@ -338,13 +342,18 @@ def branch(source: Path, target: Path) -> None:
     """
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in files(source):
-        if path.name in (CHANGES, GONE):
-            shutil.copyfile(path, target / path.name)
-        elif path.name != MANIFEST:
+        if path.name not in (MANIFEST, CHANGES, GONE):
             link(path, target / path.name)
-    with (target / f"{MANIFEST}.part").open("wb") as file:
-        file.write((source / MANIFEST).read_bytes())
-        segments.publish(file, target / MANIFEST)
+    for name in (CHANGES, GONE, MANIFEST):  # the manifest last: without it nothing is there
+        if (source / name).exists() or name == MANIFEST:
+            _copy(source / name, target / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a small file that goes on changing; it is whole on disk before it has its name."""
+    with source.open("rb") as found, target.with_name(f"{target.name}.part").open("wb") as file:
+        shutil.copyfileobj(found, file)
+        segments.publish(file, target)
 
 
 def link(source: Path, target: Path) -> None:

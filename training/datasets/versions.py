@@ -16,18 +16,18 @@ from django.db import IntegrityError, transaction
 
 from training import bases, leases, tasks
 from training.chat import Example
-from training.datasets import fetch, room, segments, store
+from training.datasets import fetch, holding, room, segments, store
+from training.datasets.holding import ORDER, RAW, folder, has_raw
+from training.datasets.holding import freeze as freeze
+from training.datasets.holding import newest as newest
 from training.desk import Desk
 from training.errors import UserError
 from training.models import Dataset, DatasetVersion, Job, TokenCount
 from training.supervise import Outcome, supervise
 
-RAW = "raw"
+PARTS = "parts"
+"""Folder of links to what is being merged."""
 ABANDONED_SECONDS = 24 * 3600
-
-
-def folder(version: DatasetVersion) -> Path:
-    return settings.DATA / "datasets" / version.pk
 
 
 def incoming() -> Path:
@@ -84,65 +84,66 @@ def _order_reading(version: DatasetVersion) -> DatasetVersion:
 
 
 def order_merging(version: DatasetVersion, parts: list[DatasetVersion]) -> DatasetVersion:
-    """Queue the writing of a version that holds the rows of others, one after the other."""
+    """Queue the writing of a version that holds the rows of others as they are now, one after the
+    other; whatever becomes of the others, it keeps links to their files till it is written."""
     folder(version).mkdir(parents=True, mode=0o700)
-    return _order(version, {"source": "merge", "parts": [str(folder(part)) for part in parts]})
+    places = [folder(version) / PARTS / str(number) for number in range(len(parts))]
+    for part, place in zip(parts, places, strict=True):
+        store.branch(folder(part), place)
+    return _order(version, {"source": "merge", "parts": [str(place) for place in places]})
 
 
 def _order(version: DatasetVersion, order: dict) -> DatasetVersion:
-    (folder(version) / "order.json").write_text(json.dumps(order))
+    (folder(version) / ORDER).write_text(json.dumps(order))
     tasks.ring("read", version.pk)
     return version
-
-
-def freeze(version: DatasetVersion | None) -> None:
-    """Have a version take no more edits: a job is about to use it."""
-    if version and version.is_open:
-        DatasetVersion.objects.filter(pk=version.pk).update(is_open=False)
 
 
 def read_again(
     dataset: Dataset, version: DatasetVersion, choices: dict, *, refetch: bool = False
 ) -> DatasetVersion:
     """Queue another reading of a version's file or URL, with the user's choices, as a new version.
-    One that nobody uses yet gives way to it.
+    One that is read that way already is returned as it is.
 
-    Raises: UserError `data_being_read`, `raw_purged`.
+    Raises: UserError `data_being_read`, `raw_purged`, `data_gone`, `upload_disk`, `quota_full`.
     """
-    if version.is_busy:
-        raise UserError("data_being_read")
-    raw = folder(version) / RAW
-    is_here = raw.exists() and not refetch
-    if not is_here and not version.url:
-        raise UserError("raw_purged")
-    facts = {"source": version.source, "url": version.url, "file_name": version.file_name}
     with transaction.atomic():
-        number = 1 + max(dataset.versions.values_list("number", flat=True))
-        fresh = DatasetVersion.objects.create(
-            dataset=dataset, number=number, parent=version, choices=choices,
-            size_bytes=version.size_bytes, **facts,
-        )  # fmt: skip
-        Job.objects.filter(status=Job.Status.DRAFT, version=version).update(version=fresh)
-        folder(fresh).mkdir(parents=True, mode=0o700)
-        if is_here:
-            store.link(raw, folder(fresh) / RAW)
-        if not version.jobs.exists() and version.is_of_a_file and choices != version.choices:
-            _give_way(version, fresh)
-        return _order_reading(fresh)
+        if holding.hold(dataset).is_busy:
+            raise UserError("data_being_read")
+        if not dataset.versions.filter(pk=version.pk).exists():
+            raise UserError("data_gone")
+        is_ready = version.status == DatasetVersion.Status.READY
+        if is_ready and choices == version.choices and not refetch:
+            return version
+        is_here = has_raw(version) and not refetch
+        if not is_here and not version.url:
+            raise UserError("raw_purged")
+        _refuse_another(version, is_here)
+        return _order_reading(_another(version, choices, is_here))
 
 
-def _give_way(version: DatasetVersion, fresh: DatasetVersion) -> None:
-    """Remove a reading that nobody used; the fresh one takes its number."""
-    gone, fresh.number = folder(version), version.number
-    version.delete()
-    fresh.parent = None
-    fresh.save(update_fields=["number", "parent"])
-    transaction.on_commit(lambda: shutil.rmtree(gone, ignore_errors=True))
+def _refuse_another(version: DatasetVersion, is_here: bool) -> None:
+    """Refuse another reading for which there is no room; one that takes this one's place and
+    shares its file is nothing more to keep."""
+    size_bytes = max(1, version.size_bytes)
+    room.refuse_beyond_disk(size_bytes)
+    if not is_here or not version.is_of_a_file or holding.used_by(version).exists():
+        room.refuse_beyond_quota(version.dataset.owner, size_bytes)
 
 
-def has_raw(version: DatasetVersion) -> bool:
-    """Say whether the file as it came is still here."""
-    return (folder(version) / RAW).exists()
+def _another(version: DatasetVersion, choices: dict, is_here: bool) -> DatasetVersion:
+    """Create the version for another reading; drafts go on to it."""
+    source = version.source if version.is_of_a_file else DatasetVersion.Source.URL
+    fresh = DatasetVersion.objects.create(
+        dataset=version.dataset, number=holding.next_number(version.dataset), parent=version,
+        choices=choices, source=source, url=version.url, file_name=version.file_name,
+        size_bytes=version.size_bytes if is_here else 0,
+    )  # fmt: skip
+    Job.objects.filter(status=Job.Status.DRAFT, version=version).update(version=fresh)
+    folder(fresh).mkdir(parents=True, mode=0o700)
+    if is_here:
+        store.link(folder(version) / RAW, folder(fresh) / RAW)
+    return fresh
 
 
 def users(dataset: Dataset) -> list[Job]:
@@ -154,17 +155,15 @@ def users(dataset: Dataset) -> list[Job]:
 def delete(dataset: Dataset) -> None:
     """Delete a dataset and its files.
 
-    Raises: UserError `data_in_use` while a job refers to it.
+    Raises: UserError `data_in_use` while a job refers to it, `data_gone`.
     """
-    found = list(dataset.versions.all())
-    if users(dataset):
-        raise UserError("data_in_use", name=dataset.name)
-    with transaction.atomic():
-        for version in found:
-            version.jobs.filter(status="draft").update(version=None)
+    with holding.unused(dataset):
+        found = list(dataset.versions.all())
+        if users(dataset):
+            raise UserError("data_in_use", name=dataset.name)
+        Job.objects.filter(status=Job.Status.DRAFT, version__in=found).update(version=None)
+        holding.discard(found)
         dataset.delete()
-    for version in found:
-        shutil.rmtree(folder(version), ignore_errors=True)
 
 
 def token_count(version: DatasetVersion, base: str, max_length: int) -> TokenCount:
@@ -191,13 +190,26 @@ def count_again(version: DatasetVersion) -> None:
 
 def sweep() -> None:
     """Remove what an upload or a deletion left behind when its process was killed."""
-    for path in incoming().iterdir():
-        if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for path in filter(_is_abandoned, incoming().iterdir()):
+        _remove(path)
     known = set(DatasetVersion.objects.values_list("pk", flat=True))
     for path in (settings.DATA / "datasets").glob("*"):
-        if path.name not in known and time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-            shutil.rmtree(path, ignore_errors=True)
+        if path.name not in known and _is_abandoned(path):
+            _remove(path)
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > ABANDONED_SECONDS
+    except FileNotFoundError:  # its owner took it away this moment
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 # --- what a page shows ------------------------------------------------------------------------
@@ -214,9 +226,12 @@ def _figures(row: DatasetVersion, events: list[dict]) -> dict:
     """Return a version's fields that its child's events change."""
     layouts = [event["layout"] for event in events if event["kind"] == "layout"]
     found = {"layout": layouts[-1]} if layouts else {}
-    told = next((event for event in reversed(events) if "done_bytes" in event), None)
+    told = next((event for event in reversed(events) if event["kind"] == "progress"), None)
     if told is None:
         return found
+    if "done_rows" in told:  # merging: rows stand for bytes
+        done = row.size_bytes * told["done_rows"] // max(1, told["total_rows"])
+        return found | {"done_bytes": done}
     total = {"size_bytes": told["total_bytes"]} if told.get("total_bytes") else {}
     return found | {"done_bytes": told["done_bytes"]} | total
 
@@ -243,7 +258,13 @@ def read(pk: str) -> None:
     facts = {key: said[key] for key in READ_FACTS if said.get(key) is not None}
     if said:
         facts |= {"example_count": said["examples"], "problem_count": said["problems"]}
-    READ.settle(version, outcome, facts)
+    with transaction.atomic():
+        Dataset.objects.select_for_update().filter(pk=version.dataset_id).first()
+        READ.settle(version, outcome, facts)
+        settled = DatasetVersion.objects.filter(pk=pk).first()
+        if settled and not settled.is_busy:
+            holding.remove_later(folder(settled) / PARTS)
+            holding.take_place(settled)
 
 
 def count(pk: str) -> None:
