@@ -86,7 +86,12 @@ class NewPersonForm(PersonForm):
         label=gettext_lazy("역할"),
         choices=[
             ("member", gettext_lazy("사용자: 자기 데이터와 모델만 봅니다")),
-            ("administrator", gettext_lazy("관리자: 계정도 추가하고 멈출 수 있습니다")),
+            (
+                "administrator",
+                gettext_lazy(
+                    "관리자: 계정을 추가하고 멈추며, 모두가 쓰는 기본 모델을 받고 지웁니다"
+                ),
+            ),
         ],
         initial="member",
         widget=forms.RadioSelect,
@@ -119,7 +124,8 @@ class MethodForm(forms.Form):
 
 
 class ModelForm(forms.Form):
-    """Step 2: name, base and knobs. `is_draft` lets unfinished values through, for autosave."""
+    """Step 2: name, base and knobs. `is_draft` lets unfinished values through, for autosave;
+    `sought` is the knob that a link leads to."""
 
     name = forms.CharField(label=gettext_lazy("모델 이름"), max_length=64, required=False)
     base = forms.CharField(label=gettext_lazy("기본 모델"), max_length=100, required=False)
@@ -136,11 +142,15 @@ class ModelForm(forms.Form):
     )
 
     def __init__(
-        self, job: Job, data: dict | None = None, *, is_draft: bool = False, is_manual: bool = False
-    ) -> None:
+        self, job: Job, data: dict | None = None, *, is_draft: bool = False,
+        is_manual: bool = False, sought: str = "",
+    ) -> None:  # fmt: skip
         self.job, self.is_draft = job, is_draft
+        self.sought = next(
+            (knob for knob in recipe.knobs_of(job.method) if knob.key == sought), None
+        )
         values = {key: recipe_text(value) for key, value in job.knobs.items()}
-        is_manual = is_manual or bool(job.knobs) or job.overflow != recipe.CUT
+        is_manual = bool(is_manual or self.sought or job.knobs or job.overflow != recipe.CUT)
         mode = MANUAL if is_manual else RECOMMENDED
         values["overflow"] = job.overflow
         super().__init__(data, initial={"name": job.name, "base": job.base, "mode": mode, **values})
@@ -154,6 +164,7 @@ class ModelForm(forms.Form):
                 help_text=knob.help,
                 widget=forms.TextInput(
                     attrs={"inputmode": "decimal", "placeholder": itself, "autocomplete": "off"}
+                    | {"autofocus": knob is self.sought}
                 ),
             )
 
@@ -221,6 +232,8 @@ class ModelForm(forms.Form):
     @property
     def opens_expert(self) -> bool:
         if self["overflow"].value() not in (None, "", recipe.CUT):
+            return True
+        if self.sought and self.sought.expert:
             return True
         return any(field.value() or field.errors for _knob, field in self.knobs(expert=True))
 

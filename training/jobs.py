@@ -30,7 +30,14 @@ PROGRESS_KEYS = (
 
 # --- by the user ------------------------------------------------------------------------------
 def create_draft(owner, parent: Job | None = None) -> Job:
+    """Open a draft; without a parent, the owner's own that nobody has touched is handed back."""
     base = next((base.slug for base in bases.catalogue() if not base.problem), "")
+    untouched = Job.objects.filter(
+        owner=owner, status=Status.DRAFT, base=base, parent=None, version=None, name="", work="",
+        method=recipe.LORA, knobs={}, overflow=recipe.CUT,
+    )  # fmt: skip
+    if parent is None and (found := untouched.first()):
+        return found
     return Job.objects.create(owner=owner, base=base, parent=parent)
 
 

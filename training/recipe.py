@@ -213,7 +213,7 @@ def rule(key: str, method: str) -> str:
 
 
 def parse(method: str, raw: Mapping[str, object]) -> dict:
-    """Turn form or API values into numbers; "", "auto" and (REST's) 0 for the main knobs mean auto.
+    """Turn form or API values into numbers; "" and "auto" mean auto.
 
     Takes what people write as long as it can mean one thing only: 1,024 · 0,0002 · 3번 · 10 %.
 
@@ -223,7 +223,7 @@ def parse(method: str, raw: Mapping[str, object]) -> dict:
     chosen: dict = {}
     for knob in knobs_of(method):
         value = str(raw.get(knob.key, "")).strip()
-        if value in ("", AUTO, str(_("자동"))) or (value in ("0", "0.0") and knob.low > 0):
+        if value in ("", AUTO, str(_("자동"))):
             continue
         number = _number(knob, value)
         if number is None:

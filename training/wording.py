@@ -646,9 +646,17 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
         _("표나 글자 파일이 아니라 문서 파일입니다(종류: {kind})."),
         _("문서 속의 표를 엑셀에 붙여 넣어 XLSX로 저장하거나, CSV로 저장해 올리세요."),
     ),
+    "file_document_or_locked": (
+        _("한글, 워드 같은 문서이거나 암호가 걸린 파일이라 읽을 수 없습니다."),
+        _(
+            "문서 속의 표는 엑셀에 붙여 넣어 XLSX로 저장하고, 암호가 걸린 엑셀 파일은 암호를 지운 뒤 저장해 올리세요."
+        ),
+    ),
     "file_archive": (
         _("압축 파일입니다(종류: {kind})."),
-        _("압축을 풀고, 안에 든 데이터 파일을 하나씩 올리세요."),
+        _(
+            "압축을 풀고, 안에 든 데이터 파일을 하나씩 올리세요. 엑셀 파일이라면 손상된 것입니다. 엑셀에서 열어 다시 저장하세요."
+        ),
     ),
     "file_binary": (
         _("학습 데이터로 읽을 수 있는 종류의 파일이 아닙니다(종류: {kind})."),
@@ -734,19 +742,19 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
     ),
     "prompt_missing": (
         _("질문(prompt)이 없습니다."),
-        _("질문을 넣으세요."),
+        _("질문을 쓰세요. 쓸 질문이 없으면 이 예제 없이 학습해도 됩니다."),
     ),
     "answer_missing": (
         _("답변이 없습니다. 대화는 assistant의 답변으로 끝나야 합니다."),
-        _("답변을 넣거나 이 예제를 지우세요."),
+        _("답변을 쓰세요. 쓸 답변이 없으면 이 예제 없이 학습해도 됩니다."),
     ),
     "prompt_empty": (
         _("질문이 비어 있습니다."),
-        _("질문을 쓰거나 이 예제를 지우세요."),
+        _("질문을 쓰세요. 쓸 질문이 없으면 이 예제 없이 학습해도 됩니다."),
     ),
     "answer_empty": (
         _("답변이 비어 있습니다."),
-        _("답변을 쓰거나 이 예제를 지우세요."),
+        _("답변을 쓰세요. 쓸 답변이 없으면 이 예제 없이 학습해도 됩니다."),
     ),
     "content_not_text": (
         _("{name}의 값이 글자가 아닙니다."),
@@ -770,7 +778,7 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
     ),
     "assistant_missing": (
         _("대화에 assistant의 답변이 하나도 없습니다."),
-        _("질문 뒤에 답변을 넣거나 이 대화를 지우세요."),
+        _("질문 뒤에 답변을 쓰세요. 쓸 답변이 없으면 이 대화 없이 학습해도 됩니다."),
     ),
     "tools_unknown": (
         _("{turn}번째 메시지가 도구(함수) 호출이라 학습에 쓸 수 없습니다."),
@@ -908,8 +916,13 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
 }
 
 
+FINER = {("file_document", "OLE"): "file_document_or_locked"}
+"""Codes that have another sentence for one kind of thing, whose name would tell nobody anything."""
+
+
 def say(code: str, params: Mapping[str, object] | None = None) -> Sentence:
     """Return the sentence of a code; an unknown code gets the fixed one and is logged."""
+    code = FINER.get((code, str((params or {}).get("kind"))), code)
     if code not in SENTENCES:
         logger.error("no sentence for code %r", code)
         code, params = "unexpected", {}

@@ -26,6 +26,8 @@ from training.errors import UserError
 from training.hub import downloads, imports, library
 from training.models import BaseDownload
 
+USUAL_HUB = "https://huggingface.co"
+"""Where models come from unless DADEUM_HUB_URL names another place."""
 require_form = require_http_methods(["GET", "HEAD", "POST"])
 
 
@@ -48,6 +50,7 @@ def show(
         "hub_form": HubForm(),
         "folder_form": FolderForm(),
         "has_hub": settings.HUB,
+        "hub_url": settings.HUB_URL or USUAL_HUB,
         "models_folder": settings.MODELS,
         "allowed": ",".join((*gate.ALLOWED_ENDINGS, *gate.ALLOWED_NAMES)),
         "form_limit": settings.UPLOAD_LIMIT_BYTES,

@@ -110,9 +110,10 @@ def method(request: HttpRequest, job: Job) -> HttpResponse:
 @require_form
 @draft_view
 def model(request: HttpRequest, job: Job) -> HttpResponse:
-    """Step 2: 모델 설정."""
+    """Step 2: 모델 설정; `?knob=` opens it where that number is set by hand."""
     if request.method != "POST":
-        form = ModelForm(job, is_manual=job.pk in request.session.get(BY_HAND, ()))
+        is_manual = job.pk in request.session.get(BY_HAND, ())
+        form = ModelForm(job, is_manual=is_manual, sought=request.GET.get("knob", ""))
         return show_model(request, job, form)
     form = ModelForm(job, request.POST, is_draft=bool(request.htmx))
     remember_mode(request, job, form)
@@ -195,6 +196,7 @@ def show_data(request: HttpRequest, job: Job, status: int = 200, **forms: object
         "library": own_library(request.user)[:50],
         "upload_limit": settings.UPLOAD_LIMIT_BYTES,
         "minimum": settings.MIN_EXAMPLES,
+        "is_refused": not forms.keys().isdisjoint({"upload_form", "url_form", "library_form"}),
         **state_of(job.version),
     }
     return show(request, job, 3, status, **context | forms)

@@ -137,6 +137,7 @@ ROUTES: dict[str, Route] = {
     "data/": Route(EVERYBODY),
     "data/templates/": Route(EVERYBODY),
     "data/templates/<str:key>.<str:ending>": Route(EVERYBODY, ("work",)),
+    "data/unreadable/": Route(EVERYBODY),
     "data/<str:pk>/": Route(OWNER, ("dataset",)),
     "data/<str:pk>/delete/": Route(OWNER, ("dataset",)),
     "data/new/": Route(EVERYBODY, form=_file),

@@ -37,7 +37,7 @@ def test_the_list_shows_state_progress_and_place_in_line(signed_in, user, versio
     make.job(user, version, name="둘째")
     page = signed_in.get("/models/").text
     assert "30% · 2분 5초 남음" in page
-    assert "1번째 차례" in page and "2번째 차례" in page
+    assert "다음 차례" in page and "2번째 차례" in page and "1번째" not in page
     assert "every 2s" in page
 
 
@@ -274,3 +274,17 @@ def test_names_are_shown_as_text(signed_in, user, version, make):
     job = make.job(user, version, name="<script>alert(1)</script>", status="cancelled")
     for url in ("/", "/models/", f"/models/{job.pk}/", f"/models/{job.pk}/delete/"):
         assert "<script>alert" not in signed_in.get(url).text
+
+
+@pytest.mark.parametrize(("base", "is_said"), [("smollm2-135m-instruct", True), ("tiny", False)])
+def test_the_samples_model_says_how_often_it_is_wrong(signed_in, user, make, base, is_said):
+    from training.models import DatasetVersion
+
+    job = make.job(user, make.version(user), status="succeeded")
+    make.tuned(job)
+    DatasetVersion.objects.update(source=DatasetVersion.Source.SAMPLE)
+    type(job).objects.update(base=base)
+    page = signed_in.get(f"/models/{job.pk}/").text
+    assert ("60건 가운데 46건" in page) == is_said
+    talk = signed_in.get("/playground/", {"model": f"tuned:{job.tuned.pk}", "new": "1"}).text
+    assert ("60건 가운데 46건" in talk) == is_said

@@ -417,3 +417,78 @@ def test_step_three_offers_the_kinds_template_first(signed_in, draft):
     offered = page.index("/data/templates/reference.xlsx")
     assert offered < page.index("JSONL 파일을 업로드")
     assert 'href="/data/templates/#reference"' in page
+
+
+@pytest.mark.parametrize(
+    "key", ["epochs", "batch_size", "learning_rate", "max_length", "lora_rank"]
+)
+def test_nought_is_refused_by_name_and_not_taken_for_automatic(signed_in, draft, base, key):
+    form = {"name": "민원", "base": base, "mode": "manual", key: "0"}
+    answer = signed_in.post(at(draft, "model"), form)
+    assert answer.status_code == 422
+    assert f'id="id_{key}_error"' in answer.text and "사이의" in answer.text
+
+
+def test_the_way_to_the_validation_share_opens_it_and_stands_in_it(signed_in, ready):
+    leads_to = f"{at(ready, 'model')}?knob=validation_share"
+    assert f'href="{leads_to}"' in signed_in.get(at(ready, "data")).text
+    page = signed_in.get(leads_to).text
+    assert 'id="mode-manual" checked' in page and '<details class="fold expert" open>' in page
+    assert page.count("autofocus") == 1
+    assert re.search(r'<input[^>]* name="validation_share"[^>]* autofocus', page)
+
+
+@pytest.mark.parametrize("key", ["", "colour", "<b>"])
+def test_the_way_to_no_knob_shows_the_step_as_it_is(signed_in, draft, key):
+    page = signed_in.get(at(draft, "model"), {"knob": key}).text
+    assert 'id="mode-manual" checked' not in page and "autofocus" not in page
+
+
+@pytest.mark.parametrize(
+    ("way", "sent", "said"),
+    [
+        ("upload", {}, "파일을 먼저 선택하세요."),
+        ("url", {"url": "ftp://example.org/a"}, "로 시작하는 주소가 아닙니다."),
+        ("url", {}, "주소를 입력하세요."),
+        ("library", {}, "데이터를 하나 선택하세요."),
+    ],
+)
+def test_a_refused_change_of_data_leaves_what_was_read_and_says_why(
+    signed_in, ready, way, sent, said
+):
+    answer = signed_in.post(at(ready, way), sent)
+    assert answer.status_code == 422 and said in answer.text
+    assert answer.text.count('class="turn user"') == 3
+    assert '<details class="fold section" open>' in answer.text
+    assert '<details class="fold section">' in signed_in.get(at(ready, "data")).text
+
+
+def test_pressing_on_again_hands_back_the_draft_that_nobody_touched(signed_in, draft):
+    assert signed_in.post("/train/new/").url == at(draft, "method")
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "touched",
+    [{"name": "민원"}, {"knobs": {"epochs": 2}}, {"method": "full"}, {"work": "classify"},
+     {"overflow": "drop"}, {"base": "other"}],
+)  # fmt: skip
+def test_a_draft_that_somebody_touched_is_left_alone(signed_in, draft, touched):
+    Job.objects.update(**touched)
+    assert signed_in.post("/train/new/").url != at(draft, "method")
+    assert Job.objects.count() == 2
+
+
+def test_nobody_is_handed_another_persons_draft(signed_in, draft, client, stranger):
+    client.force_login(stranger)
+    assert client.post("/train/new/").url != at(draft, "method")
+
+
+def test_an_administrator_is_not_sent_to_the_administrator(signed_in, draft, user, settings):
+    settings.MODELS = settings.DATA / "none"
+    said = "쓸 수 있는 기본 모델이 없습니다. 관리자에게"
+    assert said in signed_in.get(at(draft, "model")).text
+    user.is_staff = True
+    user.save()
+    page = signed_in.get(at(draft, "model")).text
+    assert said not in page and "«기본 모델» 페이지에서 받거나 폴더로 가져오세요." in page
