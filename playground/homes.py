@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from playground.parameters import Parameters
-from training import bases, registry, works
+from training import bases, registry, samples, works
 from training.bases import Base
 from training.chat import Renderer
 from training.errors import UserError
-from training.models import TunedModel
+from training.models import Job, TunedModel
 from training.works import Work
 
 
@@ -42,11 +42,23 @@ def find(name: str) -> Home:
     return Home(folder, tuned.name, base.context_length, base)
 
 
+def job(name: str) -> Job | None:
+    """Return the job that a tuned model came from."""
+    kind, _, key = name.partition(":")
+    tuned = TunedModel.objects.filter(pk=key).select_related("job__version").first()
+    return tuned.job if kind == "tuned" and tuned else None
+
+
 def work(name: str) -> Work | None:
     """Return the kind of work that a model was tuned for, if one was chosen."""
-    kind, _, key = name.partition(":")
-    tuned = TunedModel.objects.filter(pk=key).select_related("job").first()
-    return works.WORKS.get(tuned.job.work) if kind == "tuned" and tuned else None
+    found = job(name)
+    return works.WORKS.get(found.work) if found else None
+
+
+def is_practice(name: str) -> bool:
+    """Say whether a model is the sample's, which is small and often wrong."""
+    found = job(name)
+    return found is not None and samples.is_practice(found)
 
 
 def parameters(name: str) -> Parameters:

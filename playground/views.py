@@ -47,6 +47,7 @@ def _page(request: HttpRequest, found: Conversation | None, model: str) -> HttpR
         "missing_model": bool(model) and model != chosen,
         "parameters": Parameters.parse(found.parameters) if found else homes.parameters(chosen),
         "work": None if found else homes.work(chosen),
+        "is_practice": homes.is_practice(chosen),
         "model_name": choices.label(chosen),
         "system_prompt": found.system_prompt if found else "",
         "ask": request.GET.get("ask", "")[:ASKED_CHARACTERS],

@@ -90,6 +90,7 @@ urlpatterns = [
     path("data/merge/", library.merge, name="dataset-merge"),
     path("data/templates/", writing.writing, name="dataset-writing"),
     path("data/templates/<str:key>.<str:ending>", writing.starter, name="dataset-starter"),
+    path("data/unreadable/", datasets.delete_unreadable, name="dataset-delete-unreadable"),
     path("data/<str:pk>/", datasets.dataset, name="dataset"),
     path("data/<str:pk>/rows/new/", library.new_row, name="dataset-row-new"),
     path("data/<str:pk>/rows/<int:position>/", library.row, name="dataset-row"),

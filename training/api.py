@@ -37,7 +37,7 @@ def create(request: HttpRequest, order: wire.FineTune) -> dict:
 def _knobs(order: wire.FineTune) -> dict:
     """Raises: UserError `number_wrong` for the first number out of its bounds."""
     try:
-        return recipe.parse(order.method, order.hyperparams.knobs(), is_zero_auto=True)
+        return recipe.parse(order.method, order.hyperparams.knobs())
     except recipe.Invalid as invalid:
         key, reason = next(iter(invalid.errors.items()))
         field = FIELDS.get(key, f"hyperparams.{key}")

@@ -212,9 +212,8 @@ def rule(key: str, method: str) -> str:
     return str(BY_KEY[key].rule)
 
 
-def parse(method: str, raw: Mapping[str, object], *, is_zero_auto: bool = False) -> dict:
-    """Turn form or API values into numbers; "" and "auto" mean auto, and in REST 0 where it can't
-    be meant.
+def parse(method: str, raw: Mapping[str, object]) -> dict:
+    """Turn form or API values into numbers; "" and "auto" mean auto.
 
     Takes what people write as long as it can mean one thing only: 1,024 · 0,0002 · 3번 · 10 %.
 
@@ -224,9 +223,7 @@ def parse(method: str, raw: Mapping[str, object], *, is_zero_auto: bool = False)
     chosen: dict = {}
     for knob in knobs_of(method):
         value = str(raw.get(knob.key, "")).strip()
-        if value in ("", AUTO, str(_("자동"))) or (
-            is_zero_auto and value in ("0", "0.0") and knob.low > 0
-        ):
+        if value in ("", AUTO, str(_("자동"))):
             continue
         number = _number(knob, value)
         if number is None:

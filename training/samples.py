@@ -42,6 +42,11 @@ def start(owner) -> Job:
     )  # fmt: skip
 
 
+def is_practice(job: Job) -> bool:
+    """Say whether a job taught the sample to the built-in base, whose answers were counted."""
+    return bool(job.version and job.version.is_sample) and job.base == bases.BUILTIN.slug
+
+
 def records(name: str) -> list[dict]:
     """Return prompt and completion of each record of `enquiries` or `enquiries-held-out`."""
     lines = (FOLDER / f"{name}.jsonl").read_text("utf-8").splitlines()

@@ -36,10 +36,9 @@ class Hyperparameters(Schema):
     lr: Number = 0
 
     def knobs(self) -> dict:
-        """Return them by recipe's names."""
-        return {
-            "epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.lr
-        }  # fmt: skip
+        """Return those that were chosen, by recipe's names."""
+        sent = {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.lr}
+        return {key: number for key, number in sent.items() if number != 0}
 
 
 class FineTune(Schema):

@@ -1,17 +1,17 @@
-// The fresh key: copied with one press, and not made again when the page is loaded anew.
+// What is to be taken elsewhere is copied with one press; a fresh key is not made again when the
+// page is loaded anew.
 
-const button = document.querySelector("[data-copies]");
-
-async function copy(field) {
-  field.select();
+async function copy(source) {
+  if (source.select) source.select();
+  else getSelection().selectAllChildren(source);
   try {
-    await navigator.clipboard.writeText(field.value);
+    await navigator.clipboard.writeText(source.value ?? source.textContent);
   } catch {
     document.execCommand("copy"); // without https the clipboard takes only what is selected
   }
 }
 
-if (button) {
+for (const button of document.querySelectorAll("[data-copies]")) {
   history.replaceState(null, "", location.href);
   button.hidden = false;
   button.addEventListener("click", async () => {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from studio.views import layouts
 from training.datasets import segments, store, versions
 from training.datasets.versions import newest
-from training.models import Dataset, DatasetVersion
+from training.models import Dataset, DatasetVersion, Job
 
 PAGE = 20
 SHOWN_PROBLEMS = 3
@@ -69,6 +69,14 @@ def bad_rows(version: DatasetVersion, start: int, count: int) -> list[dict]:
     return [row | {"index": index} for index, row in enumerate(found, start)]
 
 
+def unreadable(request: HttpRequest) -> QuerySet[Dataset]:
+    """Return the datasets of which nothing could be read, and that no job was started with."""
+    rest = DatasetVersion.objects.filter(dataset=OuterRef("pk"))
+    read = rest.exclude(status=DatasetVersion.Status.FAILED)
+    rows = Dataset.objects.filter(~Exists(read), Exists(rest), owner=request.user)
+    return rows.exclude(versions__jobs__in=Job.objects.exclude(status=Job.Status.DRAFT))
+
+
 @require_GET
 def datasets(request: HttpRequest) -> HttpResponse:
     """The whole page, or for its own polling only the table."""
@@ -80,7 +88,8 @@ def datasets(request: HttpRequest) -> HttpResponse:
         row.newest = found[row.newest_pk]
     is_live = any(version.is_busy for version in found.values())
     template = "datasets/_table.html" if request.htmx else "datasets/datasets.html"
-    return render(request, template, {"page": page, "is_live": is_live})
+    context = {"page": page, "is_live": is_live, "unreadable": unreadable(request).count()}
+    return render(request, template, context)
 
 
 @require_GET
@@ -156,4 +165,17 @@ def delete(request: HttpRequest, pk: str) -> HttpResponse:
         )
     versions.delete(row)
     messages.success(request, _("{name} 데이터를 삭제했습니다.").format(name=row.name))
+    return redirect("datasets")
+
+
+@require_form
+def delete_unreadable(request: HttpRequest) -> HttpResponse:
+    """Ask, then delete all that could not be read."""
+    rows = list(unreadable(request))
+    if request.method != "POST":
+        return render(request, "datasets/delete_unreadable.html", {"datasets": rows})
+    for row in rows:
+        versions.delete(row)
+    words = _("읽지 못한 데이터 {count}개를 지웠습니다.").format(count=len(rows))
+    messages.success(request, words)
     return redirect("datasets")

@@ -48,6 +48,7 @@ def model(request: HttpRequest, pk: str) -> HttpResponse:
         "settings": lines.settings_of(job, job.resolved),
         "files": lines.files_of(tuned) if tuned else [],
         "name_form": NameForm(initial={"name": job.name}),
+        "is_practice": samples.is_practice(job),
         "held_out": samples.held_out(5) if job.version.is_sample else [],
     }
     return render(request, "models/model.html", context)

@@ -126,6 +126,16 @@ def test_the_hub_switched_off_leaves_facts_and_the_folder(admin_client, settings
     assert admin_client.post("/bases/fetch/", {"repo": REPO}).status_code == 422
 
 
+def test_a_preset_leads_to_its_makers_page_where_the_hub_may_be_reached(member, settings):
+    repo = presets.PRESETS[0].repo
+    settings.HUB_URL = "https://hub.example"
+    page = member.get("/bases/").text
+    assert page.count('target="_blank" rel="noreferrer"') == len(presets.PRESETS)
+    assert f'href="https://hub.example/{repo}"' in page
+    settings.HUB = False
+    assert "hub.example" not in member.get("/bases/").text
+
+
 def test_the_account_menu_and_the_wizard_lead_there(member, here):
     assert 'href="/bases/"' in member.get("/").text
     member.post("/train/new/")

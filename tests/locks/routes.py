@@ -137,6 +137,7 @@ ROUTES: dict[str, Route] = {
     "data/": Route(EVERYBODY),
     "data/templates/": Route(EVERYBODY),
     "data/templates/<str:key>.<str:ending>": Route(EVERYBODY, ("work",)),
+    "data/unreadable/": Route(EVERYBODY),
     "data/<str:pk>/": Route(OWNER, ("dataset",)),
     "data/<str:pk>/delete/": Route(OWNER, ("dataset",)),
     "data/new/": Route(EVERYBODY, form=_file),
@@ -149,7 +150,7 @@ ROUTES: dict[str, Route] = {
     "data/arrivals/<str:pk>/abandon/": Route(OWNER, ("arriving",), answers={"POST": 200}),
     "data/<str:pk>/stop/": Route(OWNER, DATA),
     "data/merge/": Route(EVERYBODY, answers={"POST": 422}),  # nothing is chosen
-    "data/<str:pk>/layout/": Route(OWNER, DATA, answers={"POST": 422}),  # no raw file here
+    "data/<str:pk>/layout/": Route(OWNER, DATA),
     "data/<str:pk>/rename/": Route(OWNER, DATA, lambda mine: {"name": "b"}),
     "data/<str:pk>/rows/new/": Route(OWNER, DATA, _turns),
     "data/<str:pk>/rows/<int:position>/": Route(OWNER, DATA, _turns),

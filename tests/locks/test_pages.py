@@ -51,6 +51,7 @@ def job(status, name, **fields):
 
 data = version("문의 모음 2026년 상반기.jsonl", example_count=240, problem_count=12)
 bad = version("깨진파일.jsonl", status="failed", error={"code": "url_scheme", "params": {"scheme": "ftp"}})
+version("웹페이지.html", status="failed", error={"code": "file_is_page", "params": {}})
 done = job("succeeded", "문의 분류 도우미", step=90, total_steps=90, started_at=now - timedelta(minutes=3),
     finished_at=now, progress={"epoch": 3, "loss": 0.4, "validation_loss": 0.5, "tokens_per_second": 900})
 TunedModel.objects.create(owner=owner, name=done.name, job=done, base="tiny", method="lora", size_bytes=99999)
@@ -90,13 +91,14 @@ EMPTY_PAGES = {
 }  # fmt: skip
 PAGES = {
     "home": "/", "train": "/train/", "step 1": "/train/{draft}/method/",
-    "step 2": "/train/{draft}/model/", "step 3": "/train/{draft}/data/",
+    "step 2": "/train/{draft}/model/", "step 2 at a number": "/train/{draft}/model/?knob=validation_share",
+    "step 3": "/train/{draft}/data/",
     "step 3 empty": "/train/{empty}/data/", "discard": "/train/{draft}/discard/",
     "models": "/models/", "model done": "/models/{done}/", "model running": "/models/{running}/",
     "model queued": "/models/{queued}/", "model failed": "/models/{failed}/",
     "model cancelled": "/models/{cancelled}/", "rename": "/models/{done}/rename/",
     "delete": "/models/{done}/delete/", "cancel": "/models/{running}/cancel/",
-    "data": "/data/", "dataset": "/data/{data}/", "dataset failed": "/data/{bad}/",
+    "data": "/data/", "unreadable": "/data/unreadable/", "dataset": "/data/{data}/", "dataset failed": "/data/{bad}/",
     "writing": "/data/templates/", "dataset delete": "/data/{bad}/delete/", "dataset in use": "/data/{data}/delete/",
     "data new": "/data/new/", "merge": "/data/merge/", "bad rows": "/data/{data}/problems/",
     "row": "/data/{data}/rows/0/", "row new": "/data/{data}/rows/new/?problem=0", "purge": "/data/{data}/purge/",

@@ -158,3 +158,12 @@ def test_what_was_used_last_stays_in_a_conversation_that_was_begun(mine, tuned, 
     conversations.settle(begun, begun.model, Parameters(temperature=1.5), "")
     page = mine.get(reverse("conversation", args=[begun.pk])).content.decode()
     assert 'inputmode="decimal" value="1.5"' in page and "하는 일(분류)" not in page
+
+
+def test_an_administrator_without_a_model_is_led_to_the_base_models(mine, user, settings):
+    settings.MODELS = settings.BUILTIN_MODEL = settings.DATA / "none"
+    assert "관리자에게 기본 모델을" in mine.get(reverse("playground")).text
+    user.is_staff = True
+    user.save()
+    page = mine.get(reverse("playground")).text
+    assert "관리자에게 기본 모델을" not in page and "먼저 «기본 모델»에서" in page

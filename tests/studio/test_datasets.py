@@ -138,3 +138,49 @@ def test_other_peoples_data_is_not_there(signed_in, stranger, make, part):
     assert signed_in.get(url).status_code == 404
     assert signed_in.post(f"{url}").status_code in (404, 405)
     assert Dataset.objects.exists()
+
+
+def unread(make, owner, name: str) -> DatasetVersion:
+    version = make.version(owner, name=name, count=0)
+    version.status, version.error = "failed", {"code": "file_is_page", "params": {}}
+    version.save()
+    return version
+
+
+@pytest.fixture
+def failed(user, stranger, make) -> list[DatasetVersion]:
+    """Two that could not be read, and beside them all that must stay."""
+    make.job(user, unread(make, user, "시작한.jsonl"), status="failed")
+    half = unread(make, user, "다시 읽은.jsonl")
+    DatasetVersion.objects.create(dataset=half.dataset, number=2, status="ready")
+    make.version(user, name="좋은.jsonl")
+    unread(make, stranger, "남의.jsonl")
+    return [unread(make, user, "가.html"), unread(make, user, "나.html")]
+
+
+def test_what_could_not_be_read_is_deleted_at_once_after_a_question(
+    signed_in, failed, django_capture_on_commit_callbacks
+):
+    assert "읽지 못한 데이터 지우기 (2)" in signed_in.get("/data/").text
+    page = signed_in.get("/data/unreadable/").text
+    assert "가.html" in page and "나.html" in page and "되돌릴 수 없습니다" in page
+    for name in ("시작한", "다시 읽은", "좋은", "남의"):
+        assert f"{name}.jsonl" not in page
+    assert Dataset.objects.count() == 6
+    with django_capture_on_commit_callbacks(execute=True):
+        assert signed_in.post("/data/unreadable/").url == "/data/"
+    kept = set(Dataset.objects.values_list("name", flat=True))
+    assert kept == {"시작한.jsonl", "다시 읽은.jsonl", "좋은.jsonl", "남의.jsonl"}
+    assert not any(versions.folder(version).exists() for version in failed)
+
+
+def test_a_draft_that_chose_unreadable_data_loses_only_the_data(signed_in, user, failed, make):
+    draft = make.job(user, failed[0], status="draft")
+    signed_in.post("/data/unreadable/")
+    draft.refresh_from_db()
+    assert draft.version is None
+
+
+def test_one_that_could_not_be_read_needs_no_button_of_its_own(signed_in, user, make):
+    unread(make, user, "가.html")
+    assert "읽지 못한 데이터 지우기" not in signed_in.get("/data/").text

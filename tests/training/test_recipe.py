@@ -23,10 +23,22 @@ def test_automatic_epochs_follow_the_rule(examples, epochs):
     assert recipe.automatic_epochs(examples) == epochs
 
 
-@pytest.mark.parametrize("value", ["", "auto", "0", "0.0", None])
-def test_nothing_auto_and_nought_mean_auto(value):
+@pytest.mark.parametrize("value", ["", "auto", "자동", None])
+def test_nothing_and_auto_mean_auto(value):
     raw = {} if value is None else {"epochs": value, "batch_size": value, "learning_rate": value}
-    assert recipe.parse("lora", raw, is_zero_auto=True) == {}
+    assert recipe.parse("lora", raw) == {}
+
+
+@pytest.mark.parametrize("nought", ["0", "0.0", "0,0", "00", "0개", 0, 0.0])
+def test_nought_is_refused_where_it_is_out_of_bounds_and_taken_where_it_is_not(nought):
+    """A batch size of 0 once passed for auto, silently."""
+    above = {knob.key for knob in recipe.knobs_of("lora") if knob.low > 0}
+    for key in above:
+        with pytest.raises(recipe.Invalid) as caught:
+            recipe.parse("lora", {key: nought})
+        assert set(caught.value.errors) == {key}
+    for key in {knob.key for knob in recipe.knobs_of("lora")} - above if nought != "0개" else ():
+        assert recipe.parse("lora", {key: nought}) == {key: 0}
 
 
 def test_values_are_read_as_numbers():

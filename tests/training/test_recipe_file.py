@@ -61,6 +61,7 @@ def test_what_is_missing_is_left_to_us():
         (raw(colour="red"), "recipe_key"),
         (raw(settings={"lora_rnk": 4}), "recipe_key"),
         (raw(settings={"epochs": 51}), "number_wrong"),
+        (raw(settings={"batch_size": 0}), "number_wrong"),
         (raw(settings={"seed": "NaN"}), "number_wrong"),
         (raw(settings={"epochs": [3]}), "number_wrong"),
         (raw(overflow="burn"), "recipe_choice"),
