@@ -64,6 +64,11 @@ class UrlForm(forms.Form):
         widget=forms.URLInput(attrs={"placeholder": "https://", "autocomplete": "off"}),
     )
 
+    def __init__(self, data: dict | None = None) -> None:
+        super().__init__(data)
+        if self.is_bound:  # shown again only where it was refused
+            self.fields["url"].widget.attrs["autofocus"] = True
+
 
 class LibraryForm(forms.Form):
     """One of the user's own versions that were read well: the newest of each dataset."""

@@ -41,6 +41,7 @@ urlpatterns = [
     path("people/<int:pk>/active/", people.active, name="people-active"),
     path("people/<int:pk>/password/", people.new_password, name="people-password"),
     path("keys/", keys.keys, name="keys"),
+    path("keys/openapi.json", keys.schema, name="keys-schema"),
     path("keys/<int:pk>/revoke/", keys.revoke, name="key-revoke"),
     # wizard
     path("train/", wizard.train, name="train"),

@@ -5,9 +5,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods
+from ninja.responses import Response
 
 from studio import keys as api_keys
+from studio.api import api
 from studio.forms import KeyForm
 from studio.models import ApiKey
 
@@ -29,6 +31,12 @@ def keys(request: HttpRequest) -> HttpResponse:
         "address": request.build_absolute_uri("/v1"),
     }
     return render(request, "keys/keys.html", context, status=422 if form.errors else 200)
+
+
+@require_GET
+def schema(request: HttpRequest) -> HttpResponse:
+    """/v1/openapi.json for people to look at: that address wants a key, a browser has none."""
+    return Response(api.get_openapi_schema())
 
 
 @require_form

@@ -146,3 +146,11 @@ def test_the_page_names_no_inline_script_or_style(mine):
 def test_a_name_is_only_text(mine):
     make(mine, '<img src=x onerror="alert(1)">')
     assert "<img src=x" not in mine.get("/keys/").text
+
+
+def test_a_browser_without_a_key_sees_what_the_api_can_do(client, user, api):
+    client.force_login(user)
+    assert 'href="/keys/openapi.json"' in client.get("/keys/").text
+    said = client.get("/keys/openapi.json")
+    assert said.status_code == 200
+    assert said.json() == api.get("/v1/openapi.json").json()

@@ -89,6 +89,7 @@ ROUTES: dict[str, Route] = {
     "people/<int:pk>/active/": Route(ADMINISTRATOR, ("person",), lambda mine: {"active": "0"}),
     "people/<int:pk>/password/": Route(ADMINISTRATOR, ("person",), answers={"POST": 200}),
     "keys/": Route(EVERYBODY, form=lambda mine: {"name": "b"}, answers={"POST": 200}),
+    "keys/openapi.json": Route(EVERYBODY),
     "keys/<int:pk>/revoke/": Route(OWNER, ("key",)),
     # wizard
     "train/": Route(EVERYBODY),

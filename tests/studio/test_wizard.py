@@ -163,6 +163,8 @@ def test_a_url_that_cannot_be_meant_is_422_with_the_reason(signed_in, draft):
     assert answer.status_code == 422
     assert "http:// 또는 https://로 시작하는 주소가 아닙니다." in answer.text
     assert 'value="ftp://example.org/a.jsonl"' in answer.text
+    assert answer.text.count(" autofocus") == 1
+    assert " autofocus" not in signed_in.get(at(draft, "data")).text
 
 
 def test_data_of_a_url_is_named_by_host_and_path(signed_in, draft):

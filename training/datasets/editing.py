@@ -278,7 +278,8 @@ def purge(dataset: Dataset) -> int:
         latest = hold(dataset)
         if latest.is_busy:
             raise UserError("data_being_read")
-        earlier = list(dataset.versions.exclude(pk=latest.pk).filter(jobs=None))
+        others = dataset.versions.select_for_update(of=("self",)).exclude(pk=latest.pk)
+        earlier = list(others.filter(jobs=None))
         discard(earlier)
         for version in earlier:
             version.delete()

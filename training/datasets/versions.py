@@ -158,7 +158,7 @@ def delete(dataset: Dataset) -> None:
     Raises: UserError `data_in_use` while a job refers to it, `data_gone`.
     """
     with holding.unused(dataset):
-        found = list(dataset.versions.all())
+        found = list(dataset.versions.select_for_update())  # before jobs, as a start does
         if users(dataset):
             raise UserError("data_in_use", name=dataset.name)
         Job.objects.filter(status=Job.Status.DRAFT, version__in=found).update(version=None)
