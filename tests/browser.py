@@ -29,7 +29,11 @@ def path() -> str | None:
 
 
 def launch(playwright):
-    """Start a headless Chromium that can reach nothing but the loopback."""
+    """Start a headless Chromium that can reach nothing but the loopback; pages get time, since two
+    tests share the machine."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=20_000)
     return playwright.chromium.launch(executable_path=path(), args=ARGUMENTS)
 
 
