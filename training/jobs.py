@@ -31,11 +31,13 @@ PROGRESS_KEYS = (
 
 # --- by the user ------------------------------------------------------------------------------
 def create_draft(owner, parent: Job | None = None) -> Job:
-    """Return a new draft, or the one in which nothing was written yet."""
-    if parent is None and (untouched := _untouched(owner)):
-        return untouched
     base = next((base.slug for base in bases.catalogue() if not base.problem), "")
     return Job.objects.create(owner=owner, base=base, parent=parent)
+
+
+def open_draft(owner) -> Job:
+    """Return the owner's draft in which nothing was written yet, or a new one."""
+    return _untouched(owner) or create_draft(owner)
 
 
 def _untouched(owner) -> Job | None:

@@ -1,6 +1,5 @@
 """Doors of 학습 데이터: the list, one dataset's examples and problems, and deleting it."""
 
-import hashlib
 from dataclasses import dataclass
 
 from django.contrib import messages
@@ -12,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from studio.views import layouts
-from training.datasets import segments, store, versions
+from training.datasets import editing, segments, store, versions
 from training.datasets.versions import newest
 from training.models import Dataset, DatasetVersion, Job
 
@@ -34,11 +33,7 @@ class Numbered:
     @property
     def mark(self) -> str:
         """What tells whether the row is still as it was shown."""
-        return mark_of(self.example)
-
-
-def mark_of(example: object) -> str:
-    return hashlib.sha256(repr(example).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return editing.mark(self.example)
 
 
 def own(request: HttpRequest) -> QuerySet[Dataset]:
@@ -88,7 +83,9 @@ def datasets(request: HttpRequest) -> HttpResponse:
         row.newest = found[row.newest_pk]
     is_live = any(version.is_busy for version in found.values())
     template = "datasets/_table.html" if request.htmx else "datasets/datasets.html"
-    context = {"page": page, "is_live": is_live, "unreadable": unreadable(request).count()}
+    context = {"page": page, "is_live": is_live}
+    if not request.htmx:
+        context["unreadable"] = unreadable(request).count()
     return render(request, template, context)
 
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from studio.data_forms import DatasetNameForm, LayoutForm, MergeForm, SplitForm
 from studio.templatetags.studio import sentence, thousands
-from studio.views.datasets import PAGE, bad_rows, mark_of, own, require_form
+from studio.views.datasets import PAGE, bad_rows, own, require_form
 from studio.views.frame import safe_next
 from studio.views.sending import attached, in_threads
 from training.chat import Example
@@ -42,11 +42,11 @@ def row(request: HttpRequest, pk: str, position: int) -> HttpResponse:
     dataset = found(request, pk)
     number, example = row_of(dataset, position)
     if request.method == "POST":
-        return kept(request, dataset, position, number, mark_of(example))
+        return kept(request, dataset, position, number, editing.mark(example))
     if len(example.messages) > 2 * LONGEST_TALK:
         raise UserError("talk_too_long", limit=LONGEST_TALK)
     said = turns_of(example)
-    return edit_page(request, dataset, said, number=number + 1, was=mark_of(example))
+    return edit_page(request, dataset, said, number=number + 1, was=editing.mark(example))
 
 
 def row_of(dataset: Dataset, position: int) -> tuple[int, Example]:
@@ -113,10 +113,8 @@ def kept(
         example = editing.example_of(turns)
         if position is None:
             number = editing.add(dataset, [example]).example_count - 1
-        elif request.POST.get("was", mark) != mark:
-            raise UserError("row_changed")
         else:
-            editing.replace(dataset, position, example)
+            editing.replace(dataset, position, example, request.POST.get("was", ""))
     except UserError as error:
         shown = number + 1 if position is not None else 0
         return edit_page(request, dataset, said, 422, error=error, number=shown, was=mark)
@@ -148,13 +146,7 @@ def edit_page(
 def remove_row(request: HttpRequest, pk: str, position: int) -> HttpResponse:
     """Remove one example; the page then offers to bring it back."""
     dataset = found(request, pk)
-    try:
-        mark = mark_of(row_of(dataset, position)[1])
-    except Http404:  # somebody was faster
-        return back(dataset)
-    if request.POST.get("was", mark) != mark:
-        raise UserError("row_changed")
-    editing.remove(dataset, [position])
+    editing.remove(dataset, [position], request.POST.get("was", ""))
     page = request.POST.get("page", "1")
     return back(dataset, f"?page={page if page.isdigit() else 1}&removed={position}")
 

@@ -82,7 +82,7 @@ def train(request: HttpRequest) -> HttpResponse:
 def new(request: HttpRequest) -> HttpResponse:
     """Open a new draft, with data from the library where a page of it sends one."""
     form = LibraryForm(request.user, request.POST)
-    draft = jobs.create_draft(request.user)
+    draft = jobs.open_draft(request.user)
     if form.is_valid():
         jobs.edit(draft, version=form.cleaned_data["version"])
     return redirect("wizard-method", draft.pk)

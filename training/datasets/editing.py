@@ -5,6 +5,7 @@ uses it or somebody saves it; or new datasets made of others' rows. What a job h
 changes: the next edit opens a version of its own beside it.
 """
 
+import hashlib
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -49,14 +50,26 @@ def example_of(turns: Iterable[tuple[str, str]]) -> Example:
 
 
 # --- rows -------------------------------------------------------------------------------------
-def replace(dataset: Dataset, position: int, example: Example) -> DatasetVersion:
-    """Put an example in a row's place.
+def mark(example: Example) -> str:
+    """Return what tells whether a row is still as it was shown."""
+    return hashlib.sha256(repr(example).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
-    Raises: UserError `row_gone`, `data_being_read`, `data_not_readable`.
+
+def _refuse_changed(latest: DatasetVersion, positions: list[int], was: str) -> None:
+    """Raises: UserError `row_changed` unless the live rows have the mark that was shown, if any."""
+    if was and any(mark(example) != was for _, example in _view(latest).at(positions)):
+        raise UserError("row_changed")
+
+
+def replace(dataset: Dataset, position: int, example: Example, was: str = "") -> DatasetVersion:
+    """Put an example in a row's place; `was` is the mark of the one that it is to replace.
+
+    Raises: UserError `row_gone`, `row_changed`, `data_being_read`, `data_not_readable`.
     """
     with _held(dataset) as latest:
         if not _view(latest).is_live(position):
             raise UserError("row_gone")
+        _refuse_changed(latest, [position], was)
         with _changing(latest) as version:
             store.replace(folder(version), position, example)
         return version
@@ -72,15 +85,16 @@ def add(dataset: Dataset, found: Iterable[Example]) -> DatasetVersion:
     return version
 
 
-def remove(dataset: Dataset, positions: Iterable[int]) -> DatasetVersion:
-    """Remove rows; those that are gone already don't matter.
+def remove(dataset: Dataset, positions: Iterable[int], was: str = "") -> DatasetVersion:
+    """Remove rows; those that are gone already don't matter. `was` is the mark of what goes.
 
-    Raises: UserError `data_being_read`, `data_not_readable`.
+    Raises: UserError `row_changed`, `data_being_read`, `data_not_readable`.
     """
     with _held(dataset) as latest:
         live = [one for one in positions if _view(latest).is_live(one)]
         if not live:
             return latest
+        _refuse_changed(latest, live, was)
         with _changing(latest) as version:
             store.remove(folder(version), live)
         return version
