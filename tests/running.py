@@ -84,27 +84,24 @@ class Studio:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
-        assert not self.left_behind()
+        assert not self.processes()
 
     @property
     def setup_link(self) -> str:
         return re.search(rf"{self.url}/setup/\S+", self.log.read_text())[0]
 
-    def processes(self, word: str) -> list[psutil.Process]:
-        """Return this studio's living processes whose command line holds `word`."""
-        return [process for process in self.left_behind() if word in " ".join(process.cmdline())]
-
-    def left_behind(self) -> list[psutil.Process]:
-        """Return every living process that belongs to this studio (its children carry DADEUM_*)."""
+    def processes(self, word: str = "") -> list[psutil.Process]:
+        """Return this studio's living processes (they carry DADEUM_*) whose command holds `word`."""
         found = []
         for process in psutil.process_iter():
             try:
                 if process.status() == psutil.STATUS_ZOMBIE:
                     continue
-                place = str(self.data)
-                if process.pid != os.getpid() and (
-                    process.environ().get("DADEUM_DATA") == place
-                    or place in " ".join(process.cmdline())
+                place, command = str(self.data), " ".join(process.cmdline())
+                if (
+                    process.pid != os.getpid()
+                    and word in command
+                    and (process.environ().get("DADEUM_DATA") == place or place in command)
                 ):
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):

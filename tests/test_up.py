@@ -30,12 +30,12 @@ def test_it_prints_the_address_and_a_setup_link_that_works(studio):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything(studio, number):
     assert studio.stop(number) == 0
-    assert not studio.left_behind()
+    assert not studio.processes()
 
 
 def test_killing_up_leaves_no_orphan_and_it_starts_again(studio):
     studio.stop(signal.SIGKILL)
-    wait_until(lambda: not studio.left_behind(), 30, "the end of all children")
+    wait_until(lambda: not studio.processes(), 30, "the end of all children")
     studio.log.write_text("")
     studio.start()
     assert studio.answers()

@@ -1,5 +1,6 @@
 """A download from its order to its place in the library: the real child, a stand-in of the hub."""
 
+import contextlib
 import json
 from datetime import timedelta
 
@@ -95,8 +96,9 @@ def test_a_killed_child_is_taken_back_and_goes_on(ordered, hub, monkeypatch):
 
     def kill(row) -> None:
         for child in psutil.Process().children():
-            if "training.hub.child" in child.cmdline():
-                child.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "training.hub.child" in child.cmdline():
+                    child.kill()
 
     when_some_is_here(monkeypatch, kill)
     row = fetched(ordered)
