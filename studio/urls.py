@@ -112,6 +112,7 @@ urlpatterns = [
     path("data/<str:pk>/purge/", library.purge, name="dataset-purge"),
     path("data/<str:pk>/versions/<int:number>/", library.go_back, name="dataset-go-back"),
     path("data/<str:pk>/report/", reports.report, name="dataset-report"),
+    path("data/<str:pk>/check/", reports.again, name="dataset-check"),
     path("data/<str:pk>/cure/", reports.cure, name="dataset-cure"),
     path("data/<str:pk>/problems/", datasets.problems, name="dataset-bad-rows"),
     path("data/<str:pk>/problems.csv", library.problems, name="dataset-problems"),

@@ -99,6 +99,6 @@ def undo_of(request: HttpRequest, version: DatasetVersion | None) -> dict:
     if not version or not asked.isdecimal() or len(asked) > 8:
         return {}
     before = version.dataset.versions.filter(number=int(asked)).first()
-    if before is None or version.parent_id != before.pk:
+    if before is None or (version.parent_id, version.number) != (before.pk, before.number + 1):
         return {}
     return {"cured": before, "masked": "masked" in request.GET}

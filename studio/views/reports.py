@@ -1,4 +1,4 @@
-"""Doors of the data report: its page, which is its fragment too, and a cure's button."""
+"""Doors of the data report: its page, which is its fragment too, and its buttons."""
 
 from urllib.parse import urlencode
 
@@ -40,3 +40,11 @@ def cure(request: HttpRequest, pk: str) -> HttpResponse:
     if said.get("how") == terms.MASK:
         asked["masked"] = 1
     return redirect(f"{onward}?{urlencode(asked)}")
+
+
+@require_POST
+def again(request: HttpRequest, pk: str) -> HttpResponse:
+    """Check once more what could not be checked."""
+    dataset = get_object_or_404(own(request), pk=pk)
+    reports.again(newest(dataset))
+    return redirect(safe_next(request, reverse("dataset", args=[pk])))

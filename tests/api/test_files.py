@@ -28,7 +28,7 @@ def test_a_report_is_in_progress_until_the_file_is_read_and_checked(api, files, 
     assert (told["id"], told["object"], told["status"]) == (file, "file.report", "ready")
     assert told["statistics"]["examples"] == 40
     found = {one["name"]: one for one in told["findings"]}
-    assert found["duplicates"]["message"] == "The same example comes again: 31 times."
+    assert found["duplicates"]["message"] == "Copies of other examples: 31."
     assert found["duplicates"]["cures"] == [
         {"name": "keep_one", "label": "Keep one of each", "examples": 31}
     ]

@@ -162,6 +162,7 @@ ROUTES: dict[str, Route] = {
     "data/<str:pk>/purge/": Route(OWNER, DATA),
     "data/<str:pk>/versions/<int:number>/": Route(OWNER, DATA),
     "data/<str:pk>/report/": Route(OWNER, DATA),
+    "data/<str:pk>/check/": Route(OWNER, DATA),
     "data/<str:pk>/cure/": Route(OWNER, DATA, answers={"POST": 422}),  # nothing was checked
     "data/<str:pk>/problems/": Route(OWNER, DATA),
     "data/<str:pk>/problems.csv": Route(OWNER, DATA),

@@ -9,7 +9,6 @@ import json
 import sys
 from pathlib import Path
 
-
 from training import lifeline
 from training.datasets.check import report
 from training.datasets.check.terms import ORDER

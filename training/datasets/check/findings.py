@@ -204,9 +204,7 @@ def same_answer(data: Data) -> Iterator[Finding]:
     """One answer that stands in more than a tenth of the rows, where answers are no labels."""
     if data.count < MANY or len(data.labels):
         return
-    _, inverse, counts = np.unique(
-        data.records["answer"], return_inverse=True, return_counts=True
-    )
+    _, inverse, counts = np.unique(data.records["answer"], return_inverse=True, return_counts=True)
     most = int(counts.argmax())
     share = counts[most] / data.count
     if share > SAME_ANSWER:

@@ -103,9 +103,7 @@ def _named(values: np.ndarray, names: tuple[str, ...]) -> dict[str, int]:
 
 def _openings(data: Data) -> list[list]:
     """Return how answers begin most often, as [text, rows], where several begin alike."""
-    _, first, counts = np.unique(
-        data.records["opening"], return_index=True, return_counts=True
-    )
+    _, first, counts = np.unique(data.records["opening"], return_index=True, return_counts=True)
     most = [i for i in np.argsort(-counts, kind="stable")[:OPENINGS] if counts[i] > 1]
     return [[opening(data.rows.answer(int(first[i]))), int(counts[i])] for i in most]
 
