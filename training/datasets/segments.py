@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import accumulate, islice
@@ -177,27 +177,28 @@ def _kept_manifest(folder: Path, changed_ns: int) -> Manifest:
     return manifest(folder)
 
 
-def lines(folder: Path, start: int, count: int) -> list[bytes]:
-    """Return `count` lines of JSON from `start` (from 0) on, fewer at the end.
+def lines_at(folder: Path, positions: Iterable[int]) -> Iterator[bytes]:
+    """Yield the lines of JSON at rising positions, all of which must be there.
 
     Raises: FileNotFoundError when the folder was never published.
     """
-    found: list[bytes] = []
-    start = max(0, start)
+    wanted = iter(positions)
+    position = next(wanted, None)
+    start = 0
     for segment in _kept_manifest(folder, (folder / MANIFEST).stat().st_mtime_ns).segments:
-        if start < segment.rows and len(found) < count:
-            found += _slice(folder / segment.name, start, min(count - len(found), segment.rows))
-        start = max(0, start - segment.rows)
-    return found
-
-
-def _slice(stem: Path, start: int, count: int) -> list[bytes]:
-    with stem.with_suffix(".offsets").open("rb") as offsets:
-        offsets.seek(8 * start)
-        position = int.from_bytes(offsets.read(8), "little")
-    with stem.with_suffix(".jsonl").open("rb") as file:
-        file.seek(position)
-        return list(islice(file, count))
+        end = start + segment.rows
+        if position is not None and position < end:
+            stem = folder / segment.name
+            with (
+                stem.with_suffix(".offsets").open("rb") as offsets,
+                stem.with_suffix(".jsonl").open("rb") as file,
+            ):
+                while position is not None and position < end:
+                    offsets.seek(8 * (position - start))
+                    file.seek(int.from_bytes(offsets.read(8), "little"))
+                    yield file.readline()
+                    position = next(wanted, None)
+        start = end
 
 
 def all_lines(folder: Path) -> Iterator[bytes]:

@@ -124,18 +124,11 @@ class View:
 
     def at(self, positions: list[int]) -> Iterator[tuple[int, Example]]:
         """Yield the examples at rising positions."""
-        if not positions:
-            return
-        first, last = positions[0], min(positions[-1], self.manifest.rows - 1)
-        whole = last - first < 4 * len(positions)
-        run = segments.lines(self.folder, first, last - first + 1) if whole else []
+        kept = (position for position in positions if position not in self.places)
+        lines = segments.lines_at(self.folder, kept)
         for position in positions:
-            if position in self.places:
-                yield position, segments.read_line(self._changed(position))
-            elif whole:
-                yield position, segments.read_line(run[position - first])
-            else:
-                yield position, segments.read_line(segments.lines(self.folder, position, 1)[0])
+            line = self._changed(position) if position in self.places else next(lines)
+            yield position, segments.read_line(line)
 
     def _changed(self, position: int) -> bytes:
         offset, size = self.places[position]

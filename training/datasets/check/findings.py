@@ -153,10 +153,9 @@ def near_duplicates(data: Data) -> Iterator[Finding]:
     """Rows of at least ten letters that share three quarters of their three-letter pieces or more,
     beyond what a fifth of all rows share, and all numbers. One changed name is not told from one
     changed word. Rows that are the same anyway count as one."""
-    sketches = data.rows.sketches.copy()
-    sketches[data.first_line != data.numbers] = 0
-    numbers = data.records["numbers"]
-    pairs = near.alike(sketches, numbers, data.rows.common, data.rows.texts)
+    rows = data.rows
+    once = np.flatnonzero(data.first_line == data.numbers)
+    pairs = near.alike(rows.sketches, data.records["numbers"], once, rows.common, rows.texts)
     twins = near.later_twins(pairs)
     if twins:
         again = np.array(sorted(twins))

@@ -114,14 +114,19 @@ def _permuted(hashes: np.ndarray, number: int) -> np.ndarray:
     return found
 
 
-def candidates(found: np.ndarray) -> np.ndarray:
-    """Return pairs (earlier, later) of rows that may be alike, shape (pairs, 2), by their sketches."""
-    usable = np.flatnonzero(found.any(1))
-    pairs = [np.zeros((0, 2), np.int64)]
-    for band in np.ascontiguousarray(found[usable]).view(np.uint64).T:
-        pairs.append(_likely(found, usable[_same_key(band)]))
-    merged = np.concatenate(pairs)
-    return np.unique(merged, axis=0) if len(merged) else merged
+def candidates(found: np.ndarray, numbers: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Return pairs (earlier, later) of the rows asked for that may be alike by their sketches and
+    hold the same numbers, shape (pairs, 2)."""
+    usable = asked[found[asked].any(1)]
+    known = np.zeros(0, np.int64)
+    width = SKETCH // BANDS
+    for start in range(0, SKETCH, width):
+        keys = np.ascontiguousarray(found[usable, start : start + width]).view(np.uint64)
+        pairs = usable[_same_key(keys[:, 0])]
+        pairs = pairs[numbers[pairs[:, 0]] == numbers[pairs[:, 1]]]
+        pairs = pairs[guessed(found, pairs) >= GUESS]
+        known = np.union1d(known, pairs[:, 0] * len(found) + pairs[:, 1])
+    return np.stack(np.divmod(known, len(found)), 1)
 
 
 def _same_key(keys: np.ndarray) -> np.ndarray:
@@ -141,11 +146,6 @@ def _same_key(keys: np.ndarray) -> np.ndarray:
     )
 
 
-def _likely(found: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    guesses = guessed(found, pairs)
-    return pairs[guesses >= GUESS]
-
-
 def guessed(found: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Return the share of minima in which the rows of each pair agree."""
     parts = np.array_split(pairs, max(1, len(pairs) // 100_000))
@@ -153,16 +153,15 @@ def guessed(found: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def alike(
-    found: np.ndarray, numbers: np.ndarray, common: np.ndarray,
+    found: np.ndarray, numbers: np.ndarray, asked: np.ndarray, common: np.ndarray,
     texts_of: Callable[[list[int]], Iterable[str]],
 ) -> np.ndarray:  # fmt: skip
-    """Return the pairs (earlier, later) of rows that are near duplicates, rising by the later one.
-    Rows with other `numbers` are none, however like they are: a date or a sum makes the difference.
+    """Return the pairs (earlier, later) of the rows asked for that are near duplicates, rising by
+    the later one. Rows with other `numbers` are none, however like they are: a date or a sum makes the difference.
 
     `texts_of` gives the texts of rows whose numbers rise.
     """
-    pairs = candidates(found)
-    pairs = pairs[numbers[pairs[:, 0]] == numbers[pairs[:, 1]]]
+    pairs = candidates(found, numbers, asked)
     guesses = guessed(found, pairs)
     by_guess = np.argsort(-guesses, kind="stable")
     looked_at, rest = pairs[by_guess[:COMPARED_PAIRS]], by_guess[COMPARED_PAIRS:]
