@@ -156,7 +156,8 @@ def is_found(one: Row, other: Row) -> bool:
     common = np.zeros(1 << near.TABLE_BITS, bool)
     sketches = near.sketches(block.texts, common)
     numbers = block.records()["numbers"]
-    return (
-        len(near.alike(sketches, numbers, common, lambda rows: map(block.texts.__getitem__, rows)))
-        > 0
+    asked = np.arange(2)
+    found = near.alike(
+        sketches, numbers, asked, common, lambda rows: (block.texts[n] for n in rows)
     )
+    return len(found) > 0

@@ -157,7 +157,8 @@ def alike(
     texts_of: Callable[[list[int]], Iterable[str]],
 ) -> np.ndarray:  # fmt: skip
     """Return the pairs (earlier, later) of the rows asked for that are near duplicates, rising by
-    the later one. Rows with other `numbers` are none, however like they are: a date or a sum makes the difference.
+    the later one. Rows with other `numbers` are none, however like they are: a date or a sum makes
+    the difference.
 
     `texts_of` gives the texts of rows whose numbers rise.
     """
@@ -167,13 +168,14 @@ def alike(
     looked_at, rest = pairs[by_guess[:COMPARED_PAIRS]], by_guess[COMPARED_PAIRS:]
     sure = pairs[rest[guesses[rest] >= SURE_GUESS]]
     rows = np.unique(looked_at)
-    known = dict(zip(rows.tolist(), _piece_sets(texts_of(rows.tolist()), common), strict=True))
+    known = dict(zip(rows.tolist(), piece_sets(texts_of(rows.tolist()), common), strict=True))
     is_alike = [likeness(known[a], known[b]) >= LIKENESS for a, b in looked_at.tolist()]
     kept = np.concatenate([looked_at[np.array(is_alike, bool)], sure])
     return kept[np.lexsort((kept[:, 0], kept[:, 1]))]
 
 
-def _piece_sets(texts: Iterable[str], common: np.ndarray) -> Iterable[frozenset[int]]:
+def piece_sets(texts: Iterable[str], common: np.ndarray) -> Iterable[np.ndarray]:
+    """Yield the different pieces of each text, rising."""
     waiting: list[str] = []
     for text in texts:
         waiting.append(text)
@@ -183,18 +185,18 @@ def _piece_sets(texts: Iterable[str], common: np.ndarray) -> Iterable[frozenset[
     yield from _sets(waiting, common)
 
 
-def _sets(texts: list[str], common: np.ndarray) -> Iterable[frozenset[int]]:
+def _sets(texts: list[str], common: np.ndarray) -> Iterable[np.ndarray]:
     if not texts:
         return
     pieces = Pieces(texts).without(common)
     ends = np.cumsum(pieces.counts())
     for found in np.split(pieces.hashes, ends[:-1]):
-        yield frozenset(found.tolist())
+        yield np.unique(found)
 
 
-def likeness(one: frozenset[int], other: frozenset[int]) -> float:
+def likeness(one: np.ndarray, other: np.ndarray) -> float:
     """Return the Jaccard similarity of two sets, 0 for two empty ones."""
-    together = len(one & other)
+    together = len(np.intersect1d(one, other, assume_unique=True))
     return together / max(1, len(one) + len(other) - together)
 
 
