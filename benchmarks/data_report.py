@@ -92,7 +92,9 @@ def near_duplicates(seed: int = 101) -> None:
     right = table("entered twice", near_set.positives(1400, seed))
     wrong = table("only alike", near_set.negatives(1200, seed))
     recall, precision = right / 1400, right / (right + wrong)
-    print(f"\nRecall {recall:.3f}, precision {precision:.3f} (as many of one kind as of the other).")
+    print(
+        f"\nRecall {recall:.3f}, precision {precision:.3f} (as many of one kind as of the other)."
+    )
 
 
 def table(title: str, pairs: Iterable[tuple[str, near_set.Row, near_set.Row]]) -> int:

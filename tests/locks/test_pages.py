@@ -26,7 +26,8 @@ from playground.models import Conversation
 from studio import keys
 from studio.models import User
 from training.chat import Example, Message
-from training.datasets import segments, versions
+from training import runs
+from training.datasets import editing, reports, segments, versions
 from training.datasets.shapes import Mistake, problem
 from training.models import BaseDownload, Dataset, DatasetVersion, Job, JobEvent, TunedModel
 
@@ -65,6 +66,11 @@ for one in (done, running):
     JobEvent.objects.create(job=one, attempt=1, kind="checkpoint", step=27)
 failed = job("failed", "실패한 학습", error={"code": "trainer_crashed", "params": {"exit_code": 1}}, finished_at=now)
 JobEvent.objects.create(job=failed, attempt=1, kind="error", data=failed.error)
+faulty = version("점검한 데이터.jsonl", example_count=60)
+editing.add(faulty.dataset, [
+    Example((Message("user", f"연락처 {name}"), Message("assistant", text)))
+    for name in "가나다라" for text in ("null", "답변: 010-2345-6789로 전화하십시오.", "We open at nine." + " 아주 긴 답변" * 60)])
+runs.check(str(reports.of(versions.newest(faulty.dataset)).pk))
 talk = Conversation.objects.create(owner=owner, title="날씨를 물은 대화", model="base:tiny", system_prompt="친절하게")
 talk.messages.create(role="user", content="오늘 날씨 어때요?")
 talk.messages.create(role="assistant", content="맑습니다. " * 60 + "a" * 300,
@@ -83,7 +89,8 @@ print(json.dumps({
     "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
     "done": done.pk, "running": running.pk, "failed": failed.pk, "data": data.dataset.pk,
     "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "key": key.pk,
-    "jiho": jiho.pk}))
+    "jiho": jiho.pk, "faulty": faulty.dataset.pk, "faulty_draft": Job.objects.create(
+        owner=owner, base="tiny", name="점검", version=versions.newest(faulty.dataset)).pk}))
 """
 EMPTY_PAGES = {
     "home": "/", "train": "/train/", "models": "/models/", "data": "/data/", "keys": "/keys/",
@@ -99,6 +106,8 @@ PAGES = {
     "model cancelled": "/models/{cancelled}/", "rename": "/models/{done}/rename/",
     "delete": "/models/{done}/delete/", "cancel": "/models/{running}/cancel/",
     "data": "/data/", "unreadable": "/data/unreadable/", "dataset": "/data/{data}/", "dataset failed": "/data/{bad}/",
+    "report": "/data/{faulty}/report/", "dataset checked": "/data/{faulty}/?cured=1", "finding": "/data/{faulty}/?finding=broken",
+    "step 3 checked": "/train/{faulty_draft}/data/",
     "writing": "/data/templates/", "dataset delete": "/data/{bad}/delete/", "dataset in use": "/data/{data}/delete/",
     "data new": "/data/new/", "merge": "/data/merge/", "bad rows": "/data/{data}/problems/",
     "row": "/data/{data}/rows/0/", "row new": "/data/{data}/rows/new/?problem=0", "purge": "/data/{data}/purge/",

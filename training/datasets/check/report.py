@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.datasets import bins, segments, store
+from training.datasets import bins, segments
 from training.datasets.check.features import LANGUAGES, REGISTERS, opening
 from training.datasets.check.findings import CHECKS, Data, Finding
 from training.datasets.check.patterns import Flag
@@ -29,7 +29,6 @@ def make(
 
     Raises: FileNotFoundError when the folder was never published.
     """
-    fingerprint = store.fingerprint(folder)
     rows = Rows(folder, progress)
     others = [Rows(place, lambda done, total: None).records["question"] for place in beside]
     data = Data(
@@ -40,7 +39,6 @@ def make(
     found.sort(key=lambda finding: LEVELS.index(finding.level))
     _write(folder, rows, found)
     return {
-        "fingerprint": fingerprint,
         "findings": [_told(finding, rows) for finding in found],
         "statistics": statistics(data) if len(rows) else {},
     }
