@@ -262,7 +262,7 @@ def test_nothing_is_sent_or_mended_while_it_is_read(signed_in, dataset):
 
 def test_pairs_come_home_as_questions_and_answers(signed_in, dataset):
     said = whole(signed_in.get(f"/data/{dataset.pk}/download.csv")).decode("utf-8-sig")
-    assert said.startswith("질문,답변")
+    assert said.startswith('"질문","답변"')
 
 
 def test_a_data_name_may_be_as_long_as_a_files(signed_in, dataset):

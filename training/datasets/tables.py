@@ -81,8 +81,9 @@ class Table:
         meaning = Meaning(known, tuple(self.header), self.notes)
         if known.is_grouped:
             yield from talks.examples(lambda: self._turns(meaning), self.folder, self.notes)
-            return
-        yield from self._pairs(known, meaning)
+        else:
+            yield from self._pairs(known, meaning)
+        self.notes.update(self.grid.notes)
 
     def _pairs(self, known: Shape, meaning: Meaning) -> Iterator[Found]:
         """Yield one example a row; plain rows of CSV many at a time."""
