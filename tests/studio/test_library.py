@@ -202,6 +202,17 @@ def test_versions_are_listed_and_an_earlier_one_can_come_back(signed_in, dataset
     assert len(questions(dataset)) == 40 and newest(dataset).number == 3
 
 
+def test_going_back_over_a_split_is_asked_for_first(signed_in, dataset):
+    editing.split(dataset, "검증 <b>", 4)
+    url = f"/data/{dataset.pk}/versions/1/"
+    page = signed_in.post(url, follow=True).text
+    assert "1판의 예제로 되돌릴까요?" in page and "«검증 &lt;b&gt;»의 예제 4개가" in page
+    assert len(questions(dataset)) == 36 and newest(dataset).number == 2
+    answer = signed_in.post(url, {"sure": "1"})
+    assert answer.url == f"/data/{dataset.pk}/" and len(questions(dataset)) == 40
+    assert "다시 들어옵니다" not in signed_in.get(f"/data/{dataset.pk}/versions/2/").text
+
+
 def test_the_name_is_changed_and_the_original_purged(
     signed_in, dataset, django_capture_on_commit_callbacks
 ):
