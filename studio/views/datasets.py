@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from studio.views import layouts
-from training.datasets import editing, segments, store, versions
+from training.datasets import editing, holding, segments, store, versions
 from training.datasets.versions import newest
 from training.models import Dataset, DatasetVersion, Job
 
@@ -99,6 +99,7 @@ def dataset(request: HttpRequest, pk: str) -> HttpResponse:
         return render(request, "datasets/_busy.html", {"version": version})
     if request.htmx:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    holding.mend(version)
     context = {
         "dataset": row,
         "version": version,

@@ -225,6 +225,18 @@ def test_the_name_is_changed_and_the_original_purged(
     assert not (versions.folder(newest(dataset)) / "raw").exists()
 
 
+def test_an_edit_that_was_undone_is_counted_when_the_page_is_opened(signed_in, dataset):
+    """The row said 39 while the folder held 40: the last example was on no page."""
+    editing.remove(dataset, [0])
+    extra = Example((Message("user", "맨 끝 질문"), Message("assistant", "답")))
+    store.add(versions.folder(newest(dataset)), [extra])  # and its transaction was undone
+    page = signed_in.get(f"/data/{dataset.pk}/?page=2").text
+    assert "맨 끝 질문" in page and newest(dataset).example_count == 40
+    before = newest(dataset)
+    signed_in.get(f"/data/{dataset.pk}/")
+    assert newest(dataset).fingerprint == before.fingerprint
+
+
 def test_a_row_that_changed_elsewhere_is_not_overwritten(signed_in, dataset):
     url = f"/data/{dataset.pk}/rows/5/"
     page = signed_in.get(url).text
