@@ -99,7 +99,12 @@ def dataset(request: HttpRequest, pk: str) -> HttpResponse:
         return render(request, "datasets/_busy.html", {"version": version})
     if request.htmx:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
-    holding.mend(version)
+    with holding.present(version):
+        holding.mend(version)
+        return whole(request, row, version)
+
+
+def whole(request: HttpRequest, row: Dataset, version: DatasetVersion) -> HttpResponse:
     context = {
         "dataset": row,
         "version": version,

@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from training.chat import Example, Message
-from training.datasets import editing, export, segments, store, versions
+from training.datasets import editing, export, holding, segments, store, versions
 from training.models import Dataset, DatasetVersion
 
 pytestmark = pytest.mark.django_db
@@ -235,6 +235,25 @@ def test_an_edit_that_was_undone_is_counted_when_the_page_is_opened(signed_in, d
     before = newest(dataset)
     signed_in.get(f"/data/{dataset.pk}/")
     assert newest(dataset).fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize("moment", [(holding, "mend"), (store, "view"), (segments, "problems")])
+def test_a_dataset_that_is_deleted_while_its_page_is_made_is_said_to_be_gone(
+    signed_in, dataset, monkeypatch, moment, django_capture_on_commit_callbacks
+):
+    room, verb = moment
+    ours = getattr(room, verb)
+
+    def delete_first(*given):
+        monkeypatch.setattr(room, verb, ours)
+        with django_capture_on_commit_callbacks(execute=True):
+            versions.delete(dataset)
+        store._kept_view.cache_clear()
+        return ours(*given)
+
+    monkeypatch.setattr(room, verb, delete_first)
+    answer = signed_in.get(f"/data/{dataset.pk}/")
+    assert answer.status_code == 422 and "학습 데이터가 삭제되었습니다" in answer.text
 
 
 def test_a_row_that_changed_elsewhere_is_not_overwritten(signed_in, dataset):
