@@ -47,10 +47,10 @@ class Grid(Protocol):
 
 
 def is_blank(cells: list) -> bool:
-    return not any(
-        cell.strip("\ufeff\0 \r\n\t") if isinstance(cell, str) else cell is not None
-        for cell in cells
-    )
+    for cell in cells:  # most often the first one tells
+        if cell.strip("\ufeff\0 \r\n\t") if isinstance(cell, str) else cell is not None:
+            return False
+    return True
 
 
 class Csv:
