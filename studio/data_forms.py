@@ -50,10 +50,7 @@ class UploadForm(forms.Form):
         """
         if file := self.cleaned_data["file"]:
             return versions.from_upload(self.owner, file.name, file.temporary_file_path())
-        arrival = arrivals.find(self.owner, self.cleaned_data["arrival"])
-        if arrival is None:
-            raise UserError("upload_out_of_step")
-        return arrivals.take(arrival, self.owner)
+        return arrivals.take(self.owner, self.cleaned_data["arrival"])
 
 
 class UrlForm(forms.Form):

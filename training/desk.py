@@ -96,8 +96,14 @@ class Desk:
         return moved
 
     def reap(self) -> int:
-        found = self.rows.filter(leases.expired(), status=self.busy)
-        return sum(self.put_back(self.held(row).filter(leases.expired()), row) for row in found)
+        return sum(map(self.take_back, self.lost_rows()))
+
+    def lost_rows(self) -> QuerySet:
+        """Return the rows whose worker has not renewed its lease."""
+        return self.rows.filter(leases.expired(), status=self.busy)
+
+    def take_back(self, row: Any) -> int:
+        return self.put_back(self.held(row).filter(leases.expired()), row)
 
     def unheard(self) -> QuerySet:
         return tasks.unheard(self.rows.filter(status=WAITING))

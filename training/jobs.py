@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -56,12 +56,17 @@ def _untouched(owner) -> Job | None:
 def edit(job: Job, **fields) -> None:
     """Change a draft's fields.
 
-    Raises: UserError `job_not_draft` when it was started meanwhile (in another tab, say).
+    Raises: UserError `job_not_draft` when it was started meanwhile (in another tab, say),
+    `data_gone`.
     """
     unknown = fields.keys() - DRAFT_FIELDS
     if unknown:
         raise TypeError(f"not a draft's field: {unknown}")
-    if not Job.objects.filter(pk=job.pk, status=Status.DRAFT).update(**fields):
+    try:
+        moved = Job.objects.filter(pk=job.pk, status=Status.DRAFT).update(**fields)
+    except IntegrityError:
+        raise UserError("data_gone") from None
+    if not moved:
         raise UserError("job_not_draft", name=job.name)
     for name, value in fields.items():
         setattr(job, name, value)
@@ -194,22 +199,31 @@ def start(job: Job, seen: str | None = None) -> None:
 
     `seen` is the fingerprint of the settings that the user saw when starting.
 
-    Raises: UserError with the first blocker, `job_not_draft`, or `draft_changed` when the settings
-    are others than those seen (changed in another tab, say).
+    Raises: UserError with the first blocker, `job_not_draft`, `data_gone`, or `draft_changed` when
+    the settings are others than those seen (changed in another tab, say).
     """
-    job.refresh_from_db()
+    _look_again(job)
     if job.status != Status.DRAFT:
         raise UserError("job_not_draft", name=job.name)
-    holding.mend(job.version)
-    if seen is not None and seen != fingerprint(job):
-        raise UserError("draft_changed")
-    for blocker in blockers(job):
-        raise blocker
+    try:
+        holding.mend(job.version)
+        if seen is not None and seen != fingerprint(job):
+            raise UserError("draft_changed")
+        for blocker in blockers(job):
+            raise blocker
+    except UserError:
+        _look_again(job)  # its data may be gone
+        raise
     if not _queue(job):
-        job.refresh_from_db()
+        _look_again(job)
         code = "draft_changed" if job.status == Status.DRAFT else "job_not_draft"
         raise UserError(code, name=job.name)
     job.refresh_from_db()
+
+
+def _look_again(job: Job) -> None:
+    """Read a job and its data in one look: a draft's data may be deleted at any time."""
+    job.refresh_from_db(from_queryset=Job.objects.select_related("version"))
 
 
 def _queue(job: Job) -> bool:
@@ -246,15 +260,18 @@ def submit(
 ) -> Job:  # fmt: skip
     """Create a job that gets in line by itself once its data is read and counted.
 
-    Raises: UserError when the base or the name can't be used.
+    Raises: UserError when the base or the name can't be used, `data_gone`.
     """
     if not name.strip():
         raise UserError("job_without_name")
     bases.find(base)
-    job = Job.objects.create(
-        owner=owner, status=Status.VALIDATING, name=name.strip()[:64], method=method, base=base,
-        knobs=knobs, overflow=overflow, version=version, work=work,
-    )  # fmt: skip
+    try:
+        job = Job.objects.create(
+            owner=owner, status=Status.VALIDATING, name=name.strip()[:64], method=method, base=base,
+            knobs=knobs, overflow=overflow, version=version, work=work,
+        )  # fmt: skip
+    except IntegrityError:
+        raise UserError("data_gone") from None
     holding.freeze(version)
     proceed(job)
     return job

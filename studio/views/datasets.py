@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from studio.views import findings, layouts
-from training.datasets import editing, reports, segments, store, versions
+from training.datasets import editing, holding, reports, segments, store, versions
 from training.datasets.versions import newest
 from training.models import Dataset, DatasetVersion, Job
 
@@ -106,6 +106,12 @@ def dataset(request: HttpRequest, pk: str) -> HttpResponse:
         return render(request, "datasets/_busy.html", {"version": version})
     if request.htmx:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    with holding.present(version):
+        holding.mend(version)
+        return whole(request, row, version)
+
+
+def whole(request: HttpRequest, row: Dataset, version: DatasetVersion) -> HttpResponse:
     context = {
         "dataset": row,
         "version": version,

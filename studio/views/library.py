@@ -236,11 +236,18 @@ def refresh(request: HttpRequest, pk: str) -> HttpResponse:
     return back(dataset)
 
 
-@require_POST
+@require_form
 def go_back(request: HttpRequest, pk: str, number: int) -> HttpResponse:
-    """Make an earlier version's rows the newest again."""
+    """Make an earlier version's rows the newest again; where a part that was split off holds some
+    of them, ask first."""
     dataset = found(request, pk)
     version = get_object_or_404(dataset.versions, number=number)
+    doubled = editing.doubled(dataset, version)
+    if request.method != "POST":
+        context = {"dataset": dataset, "version": version, "doubled": doubled}
+        return render(request, "datasets/go_back.html", context)
+    if doubled and "sure" not in request.POST:
+        return redirect("dataset-go-back", pk, number)
     editing.go_back(dataset, version)
     messages.success(request, _("{number}판의 예제로 되돌렸습니다.").format(number=number))
     return redirect(safe_next(request, reverse("dataset", args=[pk])))

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 from studio.views.datasets import own
 from studio.views.findings import found
 from studio.views.frame import safe_next
-from training.datasets import reports
+from training.datasets import holding, reports
 from training.datasets.check import terms
 from training.datasets.versions import newest
 
@@ -20,11 +20,11 @@ def report(request: HttpRequest, pk: str) -> HttpResponse:
     """The report on a page that can be printed; for its own polling only the findings."""
     dataset = get_object_or_404(own(request), pk=pk)
     version = newest(dataset)
-    context = {"dataset": dataset, "version": version} | found(version)
+    with holding.present(version):
+        context = {"dataset": dataset, "version": version} | found(version)
     if request.htmx:
         onward = safe_next(request, reverse("dataset", args=[pk]))
-        context |= {"report_next": onward, "is_brief": "brief" in request.GET}
-        return render(request, "datasets/_report.html", context)
+        return render(request, "datasets/_report.html", context | {"report_next": onward})
     return render(request, "datasets/report.html", context)
 
 

@@ -23,7 +23,7 @@ from studio.views import cards, findings, layouts, lines
 from studio.views.datasets import numbered
 from studio.views.drafts import Step, Summary
 from training import bases, jobs, recipe, recipe_file, samples, wording
-from training.datasets import versions
+from training.datasets import holding, versions
 from training.errors import UserError
 from training.models import DatasetVersion, Job
 
@@ -204,14 +204,18 @@ def show_data(request: HttpRequest, job: Job, status: int = 200, **forms: object
 
 
 def state_of(version: DatasetVersion | None) -> dict:
-    """Return the first examples and problems of the chosen data, as far as it is read."""
+    """Return the first examples and problems of the chosen data, as far as it is read.
+
+    Raises: UserError `data_gone`.
+    """
     if version is None or version.is_busy:
         return {}
     is_ready = version.status == DatasetVersion.Status.READY
-    found = numbered(version, 0, SHOWN_EXAMPLES) if is_ready and version.example_count else []
-    problems = versions.problems(version, 0, SHOWN_PROBLEMS) if version.problem_count else []
-    context = {"examples": found, "problems": problems, "layout_form": layouts.form_of(version)}
-    return context | findings.found(version)
+    with holding.present(version):
+        found = numbered(version, 0, SHOWN_EXAMPLES) if is_ready and version.example_count else []
+        problems = versions.problems(version, 0, SHOWN_PROBLEMS) if version.problem_count else []
+        context = {"examples": found, "problems": problems, "layout_form": layouts.form_of(version)}
+        return context | findings.found(version)
 
 
 def use(request: HttpRequest, job: Job, version: DatasetVersion) -> HttpResponse:

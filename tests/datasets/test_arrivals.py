@@ -40,10 +40,49 @@ def code_of(wanted):
 def test_pieces_become_a_dataset_and_leave_nothing_behind(user, data):
     arrival = begin(user)
     assert bring(arrival, 0, BODY[:40]) == 40 and bring(arrival, 40, BODY[40:]) == len(BODY)
-    version = arrivals.take(arrival, user)
+    version = arrivals.take(user, arrival.id)
     assert version.file_name == "하나.jsonl" and version.size_bytes == len(BODY)
     assert (versions.folder(version) / "raw").read_bytes() == BODY
-    assert not list((data / "incoming").iterdir())
+    (note,) = (data / "incoming").iterdir()  # of what it became, for a day
+    assert note.read_text() == version.pk
+
+
+def test_asked_again_since_the_answer_was_lost_it_gives_the_same_dataset(user, settings):
+    settings.DATA_QUOTA_BYTES = 2 * len(BODY)
+    arrival = begin(user)
+    bring(arrival)
+    version = arrivals.take(user, arrival.id)
+    assert arrivals.take(user, arrival.id) == version and DatasetVersion.objects.count() == 1
+    stranger = User.objects.get(username="first-admin")
+    assert code_of(lambda: arrivals.take(stranger, arrival.id)) == "upload_out_of_step"
+    assert code_of(lambda: bring(arrival)) == "upload_out_of_step"
+
+
+def test_two_that_take_the_same_file_at_once_get_the_same_dataset(user, monkeypatch):
+    """The second has found the arrival, then waits for the first, which takes the file away."""
+    arrival = begin(user)
+    bring(arrival)
+    find, taken = arrivals.find, []
+
+    def find_then_wait(owner, identity):
+        found = find(owner, identity)
+        if not taken:
+            taken.append(None)
+            taken[0] = arrivals.take(owner, identity)
+        return found
+
+    monkeypatch.setattr(arrivals, "find", find_then_wait)
+    assert [arrivals.take(user, arrival.id)] == taken and DatasetVersion.objects.count() == 1
+
+
+def test_the_same_file_brought_once_more_is_another_dataset(user):
+    first = begin(user)
+    bring(first)
+    version = arrivals.take(user, first.id)
+    assert begin(user).here_bytes == 0
+    assert code_of(lambda: arrivals.take(user, first.id)) == "upload_out_of_step"
+    bring(first)
+    assert arrivals.take(user, first.id) != version
 
 
 def test_the_same_file_goes_on_where_it_stopped_and_another_begins_anew(user):
@@ -57,12 +96,12 @@ def test_a_piece_may_come_again(user):
     bring(arrival, 0, BODY[:60])
     assert bring(arrival, 40, BODY[40:80]) == 80
     assert bring(arrival, 80, BODY[80:]) == len(BODY)
-    assert arrivals.take(arrival, user)
+    assert arrivals.take(user, arrival.id)
 
 
 def test_what_is_not_whole_or_out_of_step_is_no_dataset(user):
     arrival = begin(user)
-    assert code_of(lambda: arrivals.take(arrival, user)) == "upload_out_of_step"
+    assert code_of(lambda: arrivals.take(user, arrival.id)) == "upload_out_of_step"
     assert code_of(lambda: bring(arrival, 7)) == "upload_out_of_step"
     assert code_of(lambda: bring(arrival, -1)) == "upload_out_of_step"
     arrivals.abandon(arrival)
@@ -106,7 +145,7 @@ def test_a_quota_counts_what_is_read_and_what_is_coming(user, settings):
     settings.DATA_QUOTA_BYTES = 3 * len(BODY)
     first = begin(user)
     bring(first)
-    arrivals.take(first, user)
+    arrivals.take(user, first.id)
     begin(user, "2")
     begin(user, "3")
     assert room.used_bytes(user) == 3 * len(BODY)
@@ -125,12 +164,24 @@ def test_what_nobody_goes_on_with_is_swept(user, data):
     assert not arrival.folder.exists()
 
 
+def test_the_note_of_what_became_of_a_file_is_swept_and_a_deleted_dataset_is_not_given(user, data):
+    arrival = begin(user)
+    bring(arrival)
+    versions.delete(arrivals.take(user, arrival.id).dataset)
+    assert code_of(lambda: arrivals.take(user, arrival.id)) == "upload_out_of_step"
+    (note,) = (data / "incoming").iterdir()
+    old = time.time() - versions.ABANDONED_SECONDS - 1
+    os.utime(note, (old, old))
+    versions.sweep()
+    assert not note.exists()
+
+
 def test_a_late_piece_takes_nothing_back(user):
     arrival = begin(user)
     bring(arrival, 0, BODY[:80])
     assert bring(arrival, 10, BODY[10:20]) == 80
     assert bring(arrival, 80, BODY[80:]) == len(BODY)
-    version = arrivals.take(arrival, user)
+    version = arrivals.take(user, arrival.id)
     assert (versions.folder(version) / "raw").read_bytes() == BODY
 
 

@@ -139,6 +139,47 @@ def test_going_back_to_an_earlier_version_loses_nothing(dataset):
     assert editing.newest(dataset) == third
 
 
+def test_going_back_before_a_split_is_known_to_bring_its_rows_in_again(dataset):
+    """The rows that were split off for validation came back into the training data unsaid."""
+    editing.remove(dataset, [0])
+    apart = editing.split(dataset, "검증", 3)
+    first, before, after = dataset.versions.order_by("number")
+    assert editing.doubled(dataset, after) == []
+    assert editing.doubled(dataset, before) == editing.doubled(dataset, first) == [(apart, 3)]
+    position = next(store.view(versions.folder(editing.newest(apart))).positions())
+    editing.remove(apart, [position])
+    assert editing.doubled(dataset, first) == [(apart, 2)]
+    editing.go_back(dataset, before)
+    assert editing.doubled(dataset, first) == []  # they are here already
+
+
+def test_a_part_is_known_when_the_version_it_was_split_off_from_is_purged(dataset):
+    use(dataset)
+    editing.remove(dataset, [0])
+    apart = editing.split(dataset, "검증", 3)
+    editing.purge(dataset)
+    assert editing.doubled(dataset, dataset.versions.get(number=1)) == [(apart, 3)]
+    versions.delete(apart)
+    assert editing.doubled(dataset, dataset.versions.get(number=1)) == []
+
+
+def test_other_data_of_the_same_length_is_not_taken_for_a_part(dataset, user):
+    other = make(user, "다른 문의")
+    editing.split(other, "검증", 3)
+    editing.remove(dataset, range(9))
+    assert editing.doubled(dataset, dataset.versions.get(number=1)) == []
+
+
+def test_going_back_from_a_reading_that_failed_asks_too(dataset):
+    apart = editing.split(dataset, "검증", 3)
+    DatasetVersion.objects.create(dataset=dataset, number=3, status="failed")
+    first, after = dataset.versions.filter(number__lt=3).order_by("number")
+    assert editing.doubled(dataset, first) == [(apart, 3)] and not editing.doubled(dataset, after)
+    with pytest.raises(UserError) as refused:
+        editing.doubled(dataset, editing.newest(dataset))
+    assert refused.value.code == "data_not_readable"
+
+
 def test_purging_takes_raw_files_and_unused_versions_and_leaves_what_jobs_used(
     dataset, django_capture_on_commit_callbacks
 ):

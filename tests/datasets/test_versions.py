@@ -222,6 +222,34 @@ def test_what_is_being_merged_may_be_deleted_meanwhile(
     assert len(versions.examples(merged, 0, 9)) == 2
 
 
+def test_a_merge_whose_worker_was_killed_thrice_leaves_no_links(
+    ready, user, settings, django_capture_on_commit_callbacks
+):
+    settings.LEASE_SECONDS = -1  # each worker is gone as soon as it began
+    merged = editing.merge(user, "모두", [ready.dataset] * 2)
+    for _ in range(3):
+        assert (versions.folder(merged) / versions.PARTS).is_dir()
+        assert versions.READ.claim(merged.pk)
+        with django_capture_on_commit_callbacks(execute=True):
+            assert versions.reap() == 1
+    merged.refresh_from_db()
+    assert merged.status == "failed" and merged.error["code"] == "reading_crashed"
+    assert not (versions.folder(merged) / versions.PARTS).exists()
+    assert versions.reap() == 0
+
+
+def test_another_reading_that_is_lost_takes_the_place_of_one_that_failed(ready, settings):
+    settings.LEASE_SECONDS = -1
+    DatasetVersion.objects.update(status="failed", choices={"encoding": "cp949"})
+    ready.refresh_from_db()
+    again = versions.read_again(ready.dataset, ready, {})
+    for _ in range(3):
+        versions.READ.claim(again.pk)
+        versions.reap()
+    (left,) = DatasetVersion.objects.all()
+    assert (left.pk, left.number, left.status) == (again.pk, 1, "failed")
+
+
 def test_merging_is_refused_where_there_is_no_room(ready, user, settings):
     settings.DATA_QUOTA_BYTES = 2 * ready.size_bytes
     assert code_of(lambda: editing.merge(user, "모두", [ready.dataset] * 2)) == "quota_full"

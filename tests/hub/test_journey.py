@@ -64,10 +64,18 @@ def test_models_come_by_the_hub_and_by_the_browser(tmp_path, folders):
         page.fill("#id_name", "")
         page.set_input_files("#id_files", good)
         expect(page.locator("#id_name")).to_have_value("my-ko-model")
+        sent: list[str] = []
+
+        def restart_the_proxy_meanwhile(route):
+            sent.append(route.request.url.partition("?")[2])
+            return route.fulfill(status=502) if len(sent) == 1 else route.continue_()
+
+        page.route("**/piece/**", restart_the_proxy_meanwhile)
         page.locator("#bring").get_by_role("button", name="가져오기").click()
         expect(page.locator("#notices")).to_contain_text("my-ko-model 모델을 가져왔습니다.")
         here = tmp_path / "data/models/my-ko-model"
         assert {path.name: path.read_bytes() for path in here.iterdir()} == files
+        assert sent[0] == sent[1] and len(set(sent)) == len(sent) - 1
 
         page.get_by_role("link", name=re.compile("삭제.*my-ko-model")).click()
         page.get_by_role("button", name="삭제").click()

@@ -111,7 +111,7 @@ PAGES = {
     "writing": "/data/templates/", "dataset delete": "/data/{bad}/delete/", "dataset in use": "/data/{data}/delete/",
     "data new": "/data/new/", "merge": "/data/merge/", "bad rows": "/data/{data}/problems/",
     "row": "/data/{data}/rows/0/", "row new": "/data/{data}/rows/new/?problem=0", "purge": "/data/{data}/purge/",
-    "split": "/data/{data}/split/", "data rename": "/data/{data}/rename/", "removed": "/data/{data}/?q=민원",
+    "split": "/data/{data}/split/", "go back": "/data/{data}/versions/1/", "data rename": "/data/{data}/rename/", "removed": "/data/{data}/?q=민원",
     "bases": "/bases/", "base delete": "/bases/folders/tiny/delete/",
     "download discard": "/bases/downloads/{download}/discard/",
     "keys": "/keys/", "revoke": "/keys/{key}/revoke/", "people": "/people/",

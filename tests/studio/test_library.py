@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from training.chat import Example, Message
-from training.datasets import editing, export, segments, store, versions
+from training.datasets import editing, export, holding, segments, store, versions
 from training.models import Dataset, DatasetVersion
 
 pytestmark = pytest.mark.django_db
@@ -202,6 +202,17 @@ def test_versions_are_listed_and_an_earlier_one_can_come_back(signed_in, dataset
     assert len(questions(dataset)) == 40 and newest(dataset).number == 3
 
 
+def test_going_back_over_a_split_is_asked_for_first(signed_in, dataset):
+    editing.split(dataset, "검증 <b>", 4)
+    url = f"/data/{dataset.pk}/versions/1/"
+    page = signed_in.post(url, follow=True).text
+    assert "1판의 예제로 되돌릴까요?" in page and "«검증 &lt;b&gt;»의 예제 4개가" in page
+    assert len(questions(dataset)) == 36 and newest(dataset).number == 2
+    answer = signed_in.post(url, {"sure": "1"})
+    assert answer.url == f"/data/{dataset.pk}/" and len(questions(dataset)) == 40
+    assert "다시 들어옵니다" not in signed_in.get(f"/data/{dataset.pk}/versions/2/").text
+
+
 def test_the_name_is_changed_and_the_original_purged(
     signed_in, dataset, django_capture_on_commit_callbacks
 ):
@@ -212,6 +223,37 @@ def test_the_name_is_changed_and_the_original_purged(
     with django_capture_on_commit_callbacks(execute=True):
         signed_in.post(f"/data/{dataset.pk}/purge/")
     assert not (versions.folder(newest(dataset)) / "raw").exists()
+
+
+def test_an_edit_that_was_undone_is_counted_when_the_page_is_opened(signed_in, dataset):
+    """The row said 39 while the folder held 40: the last example was on no page."""
+    editing.remove(dataset, [0])
+    extra = Example((Message("user", "맨 끝 질문"), Message("assistant", "답")))
+    store.add(versions.folder(newest(dataset)), [extra])  # and its transaction was undone
+    page = signed_in.get(f"/data/{dataset.pk}/?page=2").text
+    assert "맨 끝 질문" in page and newest(dataset).example_count == 40
+    before = newest(dataset)
+    signed_in.get(f"/data/{dataset.pk}/")
+    assert newest(dataset).fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize("moment", [(holding, "mend"), (store, "view"), (segments, "problems")])
+def test_a_dataset_that_is_deleted_while_its_page_is_made_is_said_to_be_gone(
+    signed_in, dataset, monkeypatch, moment, django_capture_on_commit_callbacks
+):
+    room, verb = moment
+    ours = getattr(room, verb)
+
+    def delete_first(*given):
+        monkeypatch.setattr(room, verb, ours)
+        with django_capture_on_commit_callbacks(execute=True):
+            versions.delete(dataset)
+        store._kept_view.cache_clear()
+        return ours(*given)
+
+    monkeypatch.setattr(room, verb, delete_first)
+    answer = signed_in.get(f"/data/{dataset.pk}/")
+    assert answer.status_code == 422 and "학습 데이터가 삭제되었습니다" in answer.text
 
 
 def test_a_row_that_changed_elsewhere_is_not_overwritten(signed_in, dataset):
@@ -262,7 +304,7 @@ def test_nothing_is_sent_or_mended_while_it_is_read(signed_in, dataset):
 
 def test_pairs_come_home_as_questions_and_answers(signed_in, dataset):
     said = whole(signed_in.get(f"/data/{dataset.pk}/download.csv")).decode("utf-8-sig")
-    assert said.startswith("질문,답변")
+    assert said.startswith('"질문","답변"')
 
 
 def test_a_data_name_may_be_as_long_as_a_files(signed_in, dataset):

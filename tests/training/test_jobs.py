@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from training import jobs, leases, tasks, wording
+from training.datasets import holding, store, versions
 from training.errors import UserError
 from training.leases import Order
-from training.models import Job, JobEvent, TokenCount, TunedModel
+from training.models import DatasetVersion, Job, JobEvent, TokenCount, TunedModel
 
 pytestmark = pytest.mark.django_db
 COUNTED = {"examples": 240, "tokens": 4800, "labels": 900, "longest": 30, "cut": 0, "lost": 0}
@@ -379,6 +380,53 @@ def test_rows_that_change_while_a_job_starts_are_noticed(draft, monkeypatch):
     with pytest.raises(UserError, match="draft_changed"):
         jobs.start(draft)
     assert status(draft) == "draft" and draft.version.is_open
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("room", "verb"),
+    [(holding, "mend"), (holding, "is_true"), (jobs, "blockers"), (jobs, "token_count"), (jobs, "_queue")],
+)  # fmt: skip
+@pytest.mark.parametrize("is_open", [True, False])
+def test_data_that_is_deleted_while_a_job_starts_is_said_to_be_gone(
+    draft, monkeypatch, room, verb, is_open
+):
+    """The draft was read, its data deleted, then the data was read: an error that nobody could mend."""
+    told = store.fingerprint(versions.folder(draft.version))
+    DatasetVersion.objects.update(is_open=is_open, fingerprint=told)
+    dataset, ours = draft.version.dataset, getattr(room, verb)
+
+    def delete_first(*given, **more):
+        monkeypatch.setattr(room, verb, ours)
+        versions.delete(dataset)
+        return ours(*given, **more)
+
+    monkeypatch.setattr(room, verb, delete_first)
+    with pytest.raises(UserError) as refused:
+        jobs.start(draft)
+    assert refused.value.code in ("data_gone", "draft_changed")
+    assert draft.version is None and status(draft) == "draft"
+
+
+def test_a_draft_and_its_data_are_read_in_one_look(draft, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        jobs._look_again(draft)
+        assert draft.version.dataset_id
+
+
+@pytest.mark.django_db(transaction=True)
+def test_data_that_is_deleted_as_it_is_chosen_is_said_to_be_gone(draft, user):
+    gone = DatasetVersion.objects.get()
+    jobs.edit(draft, version=None)
+    versions.delete(gone.dataset)
+    gone.pk = "gone"
+    with pytest.raises(UserError) as refused:
+        jobs.edit(draft, version=gone)
+    assert refused.value.code == "data_gone" and status(draft) == "draft"
+    order = {"name": "b", "method": "lora", "base": "tiny", "knobs": {}}
+    with pytest.raises(UserError) as refused:
+        jobs.submit(user, **order, version=gone)
+    assert refused.value.code == "data_gone" and Job.objects.count() == 1
 
 
 def test_an_edit_left_by_an_undone_transaction_while_a_job_starts_is_noticed(draft, monkeypatch):

@@ -22,6 +22,8 @@ from training.hub.sizes import in_words
 from training.models import DatasetVersion
 
 FILE = "file"
+TAKEN = "taken-"
+"""How the note begins of what became of an arrival that is no more here."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def begin(owner, name: str, size_bytes: int, changed: str) -> Arrival:
     facts = room.facts_of(folder)
     if not facts:
         room.refuse(owner, size_bytes)
+        _note(folder.name).unlink(missing_ok=True)
         folder.mkdir(exist_ok=True, mode=0o700)
         (folder / FILE).touch(mode=0o600)
         facts = {"owner_id": owner.pk, "name": name, "size_bytes": size_bytes}
@@ -88,19 +91,47 @@ def receive(arrival: Arrival, start: int, read: Callable[[int], bytes]) -> int:
     return size
 
 
-def take(arrival: Arrival, owner) -> DatasetVersion:
-    """Make a dataset of a file that is here whole, and queue its reading.
+def take(owner, identity: str) -> DatasetVersion:
+    """Make a dataset of a person's file that is here whole, and queue its reading. Asked again, since
+    the answer was lost, give the same one.
 
     Raises: UserError `upload_out_of_step`.
     """
+    arrival = find(owner, identity)
+    try:
+        if arrival is None:
+            raise UserError("upload_out_of_step")
+        return _take(arrival, owner)
+    except UserError:
+        if (taken := _taken(owner, identity)) is None:
+            raise
+        return taken
+
+
+def _take(arrival: Arrival, owner) -> DatasetVersion:
+    """Raises: UserError `upload_out_of_step`."""
     whole = arrival.folder / "whole"
     with _held(arrival):
         if arrival.here_bytes != arrival.size_bytes:
             raise UserError("upload_out_of_step")
         (arrival.folder / FILE).rename(whole)  # no late piece finds it any more
         version = versions.from_upload(owner, arrival.name, whole)
+        _note(arrival.id).write_text(version.pk)
     abandon(arrival)
     return version
+
+
+def _note(identity: str) -> Path:
+    """Return where it is told for a day which version an arrival became."""
+    return versions.incoming() / f"{TAKEN}{Path(identity).name}"
+
+
+def _taken(owner, identity: str) -> DatasetVersion | None:
+    try:
+        pk = _note(identity).read_text()
+    except OSError:
+        return None
+    return DatasetVersion.objects.filter(pk=pk, dataset__owner=owner).first()
 
 
 @contextmanager

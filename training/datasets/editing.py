@@ -265,6 +265,37 @@ def go_back(dataset: Dataset, version: DatasetVersion) -> DatasetVersion:
         return _successor(latest, version)
 
 
+def doubled(dataset: Dataset, version: DatasetVersion) -> list[tuple[Dataset, int]]:
+    """Return the datasets that were split off and hold rows that would be here too if an earlier
+    version's rows were the newest again, and how many each has.
+
+    Raises: UserError `data_being_read`, `data_not_readable`.
+    """
+    _refuse_unread(version)
+    latest, wanted = newest(dataset), _view(version)
+    here = _view(latest) if latest.status == Status.READY else None
+    found = []
+    for part in _parts(dataset, wanted.manifest.fingerprint):
+        count = sum(
+            wanted.is_live(position) and not (here and here.is_live(position))
+            for position in _view(newest(part)).positions()
+        )
+        if count:
+            found.append((part, count))
+    return found
+
+
+def _parts(dataset: Dataset, fingerprint: str) -> Iterator[Dataset]:
+    """Yield the owner's datasets that were split off from rows in the same segments: a position
+    means the same row in all of them."""
+    others = Dataset.objects.filter(owner=dataset.owner_id).exclude(pk=dataset.pk)
+    for part in others.filter(versions__source=Source.SPLIT).distinct():
+        latest = newest(part)
+        is_read = latest.status == Status.READY
+        if is_read and segments.manifest(folder(latest)).fingerprint == fingerprint:
+            yield part
+
+
 def split(dataset: Dataset, name: str, count: int, seed: int = 42) -> Dataset:
     """Move `count` rows, drawn by chance, into a dataset of their own, and the others into a new
     version; both keep sharing segments, and the rows as they were stay where they are.
@@ -275,7 +306,7 @@ def split(dataset: Dataset, name: str, count: int, seed: int = 42) -> Dataset:
         view = _view(latest)
         if not 0 < count < len(view):
             raise UserError("split_wrong", count=len(view))
-        live = [view.position(row) for row in range(len(view))]
+        live = list(view.positions())
         drawn = set(random.Random(seed).sample(live, count))
         apart = Dataset.objects.create(owner=dataset.owner, name=name[:200])
         size_bytes = latest.size_bytes * count // len(view)

@@ -19,16 +19,15 @@ from django.utils.translation import gettext as _
 
 from training.chat import Example
 from training.datasets import store
+from training.datasets.formulas import guarded
+from training.datasets.names import TALK_COLUMNS
 from training.errors import UserError
 
-COLUMNS = ("System_Prompt", "C_ID", "T_ID", "Text", "Completion")
 PIECE_LETTERS = 1 << 18
 XLSX_ROWS = 50_000
 """Most rows of a sheet that is made while somebody waits."""
 CELL_LETTERS = 32_767
 """Most letters that Excel keeps in a cell."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""Beginnings for which a table program may run a cell (OWASP, CSV injection)."""
 UNPRINTABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 CODED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")
 """What a workbook would take for the code of a letter."""
@@ -64,14 +63,14 @@ def exchanges(examples: Iterable[Example]) -> Iterator[tuple[str, int, int, str,
 
 def table(folder: Path) -> Iterator[Sequence]:
     """Yield the columns' names and then the rows: question and answer where there is nothing else,
-    else COLUMNS."""
+    else TALK_COLUMNS."""
     if all(map(_is_pair, store.view(folder).lines())):
         rows = (
             (question, answer)
             for _system, _talk, _turn, question, answer in exchanges(store.iterate(folder))
         )
         return chain([(_("질문"), _("답변"))], rows)
-    return chain([COLUMNS], exchanges(store.iterate(folder)))
+    return chain([TALK_COLUMNS], exchanges(store.iterate(folder)))
 
 
 def _is_pair(line: bytes) -> bool:
@@ -80,20 +79,16 @@ def _is_pair(line: bytes) -> bool:
 
 def as_csv(folder: Path) -> Iterator[bytes]:
     """Yield a table in UTF-8 with a mark that Excel needs; what might run as a formula begins
-    with an apostrophe."""
+    with an apostrophe, which the reader takes off again."""
     out = io.StringIO()
-    writer = csv.writer(out)
+    writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC)  # a blank at the beginning is kept
     rows = table(folder)
     yield "\ufeff".encode()
     for row in rows:
-        writer.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
+        writer.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in row])
         if out.tell() >= PIECE_LETTERS:
             yield _taken(out)
     yield _taken(out)
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
 
 
 def _taken(out: io.StringIO) -> bytes:
@@ -182,7 +177,7 @@ def problems(found: Iterable[dict], say: Callable[[dict], Any]) -> Iterator[byte
     for one in found:
         words = say(one)
         cells = (one["line"], words.what, words.cure, one["row"])
-        writer.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in cells])
+        writer.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in cells])
         if out.tell() >= PIECE_LETTERS:
             yield _taken(out)
     yield _taken(out)

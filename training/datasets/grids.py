@@ -6,12 +6,13 @@ Lines go in, (line, cells, mistake) come out, the header's row like any other. K
 import csv
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
+from training.datasets import formulas
 from training.datasets.choices import DELIMITERS, Choices
 from training.datasets.lines import LINE_LIMIT, Lines, LineTooLong
-from training.datasets.names import shape
+from training.datasets.names import TAKEN_HOME, shape
 from training.datasets.shapes import Mistake
 from training.errors import UserError
 
@@ -37,15 +38,19 @@ class Grid(Protocol):
     done: float
     """How much of it was given, 0 to 1; text counts its bytes instead."""
 
+    @property
+    def notes(self) -> Collection[str]:
+        """What was mended in the rows given so far, as codes for wording.py."""
+
     def rows(self) -> Iterator[Row]:
         """Yield every row, from the beginning at each call."""
 
 
 def is_blank(cells: list) -> bool:
-    return not any(
-        cell.strip("\ufeff\0 \r\n\t") if isinstance(cell, str) else cell is not None
-        for cell in cells
-    )
+    for cell in cells:  # most often the first one tells
+        if cell.strip("\ufeff\0 \r\n\t") if isinstance(cell, str) else cell is not None:
+            return False
+    return True
 
 
 class Csv:
@@ -53,9 +58,14 @@ class Csv:
 
     done = 0.0
 
-    def __init__(self, open_lines: Callable[[], Lines], delimiter: str) -> None:
+    def __init__(
+        self, open_lines: Callable[[], Lines], delimiter: str, *, is_guarded: bool = False
+    ) -> None:
+        """`is_guarded`: an apostrophe stands before what a table program might run."""
         self.open_lines = open_lines
         self.delimiter = delimiter
+        self.is_guarded = is_guarded
+        self.notes: set[str] = set()
         self.label = "tsv" if delimiter == "\t" else "csv"
         self.lines: Lines | None = None
 
@@ -75,6 +85,8 @@ class Csv:
         start = 1
         try:
             for cells in reader:
+                if self.is_guarded:
+                    cells = self._freed(cells)
                 if lines.is_over:  # the end of the file came within quotes
                     yield start, cells, Mistake("quote_unclosed")
                 else:
@@ -87,11 +99,18 @@ class Csv:
         finally:
             lines.close()
 
+    def _freed(self, cells: list[str]) -> list[str]:
+        found = [formulas.freed(cell) for cell in cells]
+        if found != cells:
+            self.notes.add(formulas.GUARDS_REMOVED)
+        return found
+
 
 class Markdown:
     """A table of pipes with a row of dashes below its header."""
 
     label, delimiter, done = "markdown", "|", 0.0
+    notes = ()
 
     def __init__(self, open_lines: Callable[[], Lines]) -> None:
         self.open_lines = open_lines
@@ -124,15 +143,29 @@ def text_grid(open_lines: Callable[[], Lines], choices: Choices) -> Grid:
     Raises: UserError `file_empty`, `line_too_long`.
     """
     sample = _sample(open_lines)
+    known = choices.delimiter or _known(sample)
     is_ruled = len(sample) > 1 and any("|" in line and RULE.match(line) for line in sample[1:6])
-    if is_ruled and choices.delimiter in (None, "|"):
+    if is_ruled and known in (None, "|"):  # a cell of a CSV may hold such a table too
         return Markdown(open_lines)
-    if choices.delimiter:
-        return Csv(open_lines, choices.delimiter)
+    delimiter = known or _sniffed(sample)
+    return Csv(open_lines, delimiter, is_guarded=_is_ours(open_lines, sample, delimiter))
+
+
+def _known(sample: list[str]) -> str | None:
+    """Return what parts the cells of a header that is recognised."""
     for delimiter in DELIMITERS:
         if any(shape(tuple(row)) for row in _rows(sample, delimiter)):
-            return Csv(open_lines, delimiter)
-    return Csv(open_lines, _sniffed(sample))
+            return delimiter
+    return None
+
+
+def _is_ours(open_lines: Callable[[], Lines], sample: list[str], delimiter: str) -> bool:
+    """Say whether a table is evidently one that was taken home from here (see formulas.py)."""
+    lines = open_lines()
+    lines.close()
+    header = next(iter(_rows(sample, delimiter)), [])
+    is_marked = lines.detected.encoding == "utf-8-sig"
+    return is_marked and delimiter == "," and tuple(header) in TAKEN_HOME
 
 
 def _sample(open_lines: Callable[[], Lines]) -> list[str]:

@@ -34,7 +34,10 @@ def has_raw(version: DatasetVersion) -> bool:
 
 
 def newest(dataset: Dataset) -> DatasetVersion:
-    return dataset.versions.order_by("-number")[0]
+    """Raises: UserError `data_gone`."""
+    if (found := dataset.versions.order_by("-number").first()) is None:
+        raise UserError("data_gone")  # deleted this moment: a dataset is never without a version
+    return found
 
 
 def next_number(dataset: Dataset) -> int:
@@ -91,6 +94,20 @@ def remove_later(place: Path) -> None:
     transaction.on_commit(partial(rmtree, place, ignore_errors=True))
 
 
+@contextmanager
+def present(version: DatasetVersion) -> Iterator[None]:
+    """Say so when something can't be read since a version was deleted meanwhile.
+
+    Raises: UserError `data_gone`.
+    """
+    try:
+        yield
+    except (FileNotFoundError, DatasetVersion.DoesNotExist):
+        if DatasetVersion.objects.filter(pk=version.pk).exists():
+            raise
+        raise UserError("data_gone") from None
+
+
 # --- a reading after another -------------------------------------------------------------------
 def take_place(version: DatasetVersion) -> None:
     """Remove the reading that a held dataset's settled one was to do better, if nobody misses it;
@@ -140,11 +157,17 @@ def is_true(version: DatasetVersion) -> bool:
 
 
 def mend(version: DatasetVersion | None) -> None:
-    """Write a version down anew if its row does not know all edits in its folder."""
-    if version is None or is_true(version):
+    """Write a version down anew if its row does not know all edits in its folder.
+
+    Raises: UserError `data_gone`.
+    """
+    if version is None:
         return
-    with transaction.atomic():
-        held = DatasetVersion.objects.select_for_update().filter(pk=version.pk).first()
-        if held and not is_true(held):  # whoever held it may have written it down
-            write_down(held)
-    version.refresh_from_db()
+    with present(version):
+        if is_true(version):
+            return
+        with transaction.atomic():
+            held = DatasetVersion.objects.select_for_update().filter(pk=version.pk).first()
+            if held and not is_true(held):  # whoever held it may have written it down
+                write_down(held)
+        version.refresh_from_db()

@@ -52,6 +52,9 @@ OPTIONAL = {
     TURNS: ("order", "system", "extra"),
     PAIR: ("system", "extra", "history"),
 }
+TALK_COLUMNS = ("System_Prompt", "C_ID", "T_ID", "Text", "Completion")
+TAKEN_HOME = {TALK_COLUMNS, ("질문", "답변"), ("Question", "Answer")}
+"""The headers that export.py writes, in each language of the studio."""
 INVISIBLE = re.compile("[\ufeff\u200b-\u200f\u2060\u00ad\0]")
 
 Place = int | tuple[Piece | int, ...]

@@ -17,6 +17,7 @@ class Parquet:
     """A Parquet file as a grid whose first row names the columns."""
 
     label, delimiter = "parquet", ""
+    notes = ()
 
     def __init__(self, path: Path) -> None:
         """Raises: UserError `parquet_broken`, `columns_too_many`."""

@@ -32,6 +32,8 @@ def of(version: DatasetVersion) -> DataReport | None:
     """
     if version.status != DatasetVersion.Status.READY:
         return None
+    if not DatasetVersion.objects.filter(pk=version.pk).exists():
+        raise UserError("data_gone")
     try:
         found, is_new = DataReport.objects.get_or_create(
             version=version, defaults={"fingerprint": version.fingerprint}

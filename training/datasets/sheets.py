@@ -33,6 +33,7 @@ class Sheet:
     """One sheet of a workbook; `names` has all of them."""
 
     label, delimiter = "sheet", ""
+    notes = ()
 
     def __init__(self, path: Path, chosen: str | None = None) -> None:
         """Raises: UserError `sheet_unknown`, `sheet_broken`, `sheet_too_big`, `file_locked`,

@@ -104,6 +104,10 @@ class View:
                 high = middle
         return row + low
 
+    def positions(self) -> Iterator[int]:
+        """Yield where the live rows are, in order."""
+        return map(self.position, range(len(self)))
+
     def number(self, position: int) -> int:
         """Return the number (from 0) of the live row at a position."""
         return position - bisect_left(self.gone, position)

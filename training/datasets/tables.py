@@ -5,6 +5,7 @@ The header names the columns: the first row, or one of the next where a title st
 
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from training.chat import Example
@@ -80,9 +81,10 @@ class Table:
             self.notes.add(COLUMNS_IGNORED)
         meaning = Meaning(known, tuple(self.header), self.notes)
         if known.is_grouped:
-            yield from talks.examples(lambda: self._turns(meaning), self.folder, self.notes)
-            return
-        yield from self._pairs(known, meaning)
+            yield from talks.examples(lambda: self._records(meaning), self.folder, self.notes)
+        else:
+            yield from self._pairs(known, meaning)
+        self.notes.update(self.grid.notes)
 
     def _pairs(self, known: Shape, meaning: Meaning) -> Iterator[Found]:
         """Yield one example a row; plain rows of CSV many at a time."""
@@ -122,17 +124,11 @@ class Table:
         except Mistake as error:
             return problem(line, error, self._shown(cells))
 
-    def _turns(self, meaning: Meaning) -> Iterator[talks.Turn]:
-        records = (
-            (line, cells, meaning, mistake, lambda cells=cells: self._shown(cells))
-            for line, cells, mistake in self._rows()
-        )
-        return talks.turns(records, self.notes)
-
-    def _rows(self) -> Iterator[Row]:
+    def _records(self, meaning: Meaning) -> Iterator[talks.Record]:
         """Yield the rows below the header that are not blank, each as wide as the header."""
-        for line, cells, mistake in self.grid.rows():
-            yield from self._checked(line, cells, mistake)
+        for row in self.grid.rows():
+            for line, cells, mistake in self._checked(*row):
+                yield line, cells, meaning, mistake, partial(self._shown, cells)
 
     def _checked(self, line: int, cells: list, mistake: Mistake | None) -> Iterator[Row]:
         """Yield a row if it is one of the data."""

@@ -65,6 +65,16 @@ def turns(records: Iterable[Record], notes: set[str]) -> Iterator[Turn]:
             yield Turn(_name(meaning, values) or current, line, "", (), shown(), error)
 
 
+def _names(records: Iterable[Record]) -> Iterator[str]:
+    """Yield the conversation of each turn that `turns` makes, and make none of them."""
+    current = ""
+    for _line, values, meaning, mistake, _shown in records:
+        name = _name(meaning, values) or current
+        if not mistake and meaning is not None:
+            current = name
+        yield name
+
+
 def _name(meaning: Meaning | None, values: Sequence) -> str:
     try:
         return meaning.text("conversation", values).strip() if meaning else ""
@@ -84,12 +94,13 @@ def _said(meaning: Meaning, values: Sequence) -> Iterator[tuple[str, str]]:
 
 
 def examples(
-    open_turns: Callable[[], Iterator[Turn]], folder: Path, notes: set[str]
+    open_records: Callable[[], Iterator[Record]], folder: Path, notes: set[str]
 ) -> Iterator[Example | Problem]:
-    """Yield the conversations in the order in which they begin."""
-    names = (turn.conversation for turn in open_turns())
-    is_scattered = _comes_back(name for name, _ in itertools.groupby(names))
-    found = open_turns()
+    """Yield the conversations in the order in which they begin. The records are read twice: whether
+    a conversation's stand together is known only at the end."""
+    names = itertools.groupby(_names(open_records()))
+    is_scattered = _comes_back(name for name, _ in names)
+    found = turns(open_records(), notes)
     yield from _sorted_talks(found, folder, notes) if is_scattered else _joined(found, notes)
 
 

@@ -8,7 +8,8 @@ import json
 import shutil
 import time
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -273,13 +274,30 @@ def read(pk: str) -> None:
     facts = {key: said[key] for key in READ_FACTS if said.get(key) is not None}
     if said:
         facts |= {"example_count": said["examples"], "problem_count": said["problems"]}
+    with _settling(version):
+        READ.settle(version, outcome, facts)
+
+
+@contextmanager
+def _settling(version: DatasetVersion) -> Iterator[None]:
+    """Hold a version's dataset while the end of its reading is written down, then do what is due."""
     with transaction.atomic():
         Dataset.objects.select_for_update().filter(pk=version.dataset_id).first()
-        READ.settle(version, outcome, facts)
-        settled = DatasetVersion.objects.filter(pk=pk).first()
+        yield
+        settled = DatasetVersion.objects.filter(pk=version.pk).first()
         if settled and not settled.is_busy:
             holding.remove_later(folder(settled) / PARTS)
             holding.take_place(settled)
+
+
+def reap() -> int:
+    """Take back the readings whose worker is gone, and end those that were lost too often; return
+    how many."""
+    taken_back = 0
+    for version in READ.lost_rows():
+        with _settling(version):
+            taken_back += READ.take_back(version)
+    return taken_back
 
 
 def count(pk: str) -> None:
