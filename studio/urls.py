@@ -13,6 +13,7 @@ from studio.views import (
     home,
     keys,
     library,
+    long,
     models,
     people,
     reports,
@@ -57,6 +58,8 @@ urlpatterns = [
     path("train/<str:pk>/library/", wizard.library, name="wizard-library"),
     path("train/<str:pk>/reading/", wizard.reading, name="wizard-reading"),
     path("train/<str:pk>/summary/", wizard.summary, name="wizard-summary"),
+    path("train/<str:pk>/long/", long.choose, name="wizard-long"),
+    path("train/<str:pk>/comparison/", long.comparison, name="wizard-comparison"),
     path("train/<str:pk>/start/", wizard.start, name="wizard-start"),
     path("train/<str:pk>/discard/", wizard.discard, name="wizard-discard"),
     # models

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from training.chat import Example, Message
 from training.datasets import segments
+from training.datasets.lengths import Tally
 
 
 def write_examples(folder: Path, count: int, long_every: int = 0) -> None:
@@ -16,6 +17,17 @@ def write_examples(folder: Path, count: int, long_every: int = 0) -> None:
                 question = "hello world " * 60
             answer = ("맑습니다", "비가 옵니다")[number % 2]
             writer.add(Example((Message("user", question), Message("assistant", answer))))
+
+
+def lengths(*groups: tuple[int, int, int]) -> dict:
+    """Return what a count comes to: each group is so many examples, as long as that in tokens, of
+    which so many come before the answer."""
+    tally = Tally()
+    for examples, length, first in (group for group in groups if group[0]):
+        tally.answered[length] += examples
+        tally.firsts[first] += examples
+        tally.answers[length - first] += examples
+    return tally.result()
 
 
 def run_folder(

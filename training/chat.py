@@ -6,7 +6,7 @@ tokenised by itself, in training and in talking: so the two can never drift apar
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -61,9 +61,23 @@ class Encoded:
     def cut(self, max_length: int) -> "Encoded":
         return Encoded(self.ids[:max_length], self.labels[:max_length])
 
+    def answers(self) -> Iterator[tuple[int, int]]:
+        """Yield where each stretch of trained tokens begins and ends."""
+        end, length = 0, len(self.labels)
+        while end < length:
+            start = next((i for i in range(end, length) if self.labels[i] != IGNORED), length)
+            try:
+                end = self.labels.index(IGNORED, start)
+            except ValueError:
+                end = length
+            if start < end:
+                yield start, end
+
     @property
-    def label_count(self) -> int:
-        return sum(label != IGNORED for label in self.labels)
+    def first_label(self) -> int | None:
+        """Where the first token lies that is trained: not the very first of all, which has nothing
+        before it to be told from."""
+        return next((max(start, 1) for start, end in self.answers() if end > 1), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +210,9 @@ class Renderer:
         ends = []
         for i in answers:
             before = self.render(messages[:i], add_generation_prompt=True)
-            after = self.render(messages[: i + 1], add_generation_prompt=False)
+            after = whole
+            if generating or i < len(messages) - 1:
+                after = self.render(messages[: i + 1], add_generation_prompt=False)
             if whole.startswith(before) and whole.startswith(after) and len(before) <= len(after):
                 ends += [len(before), len(after)]
             elif i == answers[-1] and not generating:
@@ -221,6 +237,10 @@ class Renderer:
         pieces = [self._pieces(example.messages) for example in examples]
         ids = iter(self._tokenise(piece.text for group in pieces for piece in group))
         return [self._join([(piece, next(ids)) for piece in group]) for group in pieces]
+
+    def count_tokens(self, texts: Iterable[str]) -> int:
+        """Return how many tokens texts have in all, each by itself and without a template."""
+        return sum(map(len, self._tokenise(texts)))
 
     def _tokenise(self, texts: Iterable[str]) -> list[list[int]]:
         batch = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)

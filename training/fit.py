@@ -28,7 +28,12 @@ def needed_bytes(model: Base | Preset, method: str) -> int:
 
 def has_room(model: Base | Preset, method: str) -> bool:
     """Say whether this machine's memory carries the training of a model."""
-    return needed_bytes(model, method) <= psutil.virtual_memory().total * USABLE
+    return carries(needed_bytes(model, method))
+
+
+def carries(memory_bytes: int) -> bool:
+    """Say whether this machine's memory carries a training that needs so much."""
+    return memory_bytes <= psutil.virtual_memory().total * USABLE
 
 
 def takes_a_night(model: Base | Preset, method: str) -> bool:

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from training import recipe, tasks
 from training.bases import Base
+from training.datasets.lengths import Kept
 from training.hub.presets import Preset
 from training.leases import Order
 from training.models import TunedModel
@@ -59,14 +60,13 @@ class Forecast:
     """Whether the speed is that of finished trainings, not of the quick measurement."""
 
 
-def forecast(base: Base, method: str, resolved: dict, count: dict) -> Forecast | None:
-    """Return the forecast for counted data (see datasets/count.py); None until this machine has
-    been measured."""
+def forecast(base: Base, method: str, resolved: dict, kept: Kept) -> Forecast | None:
+    """Return the forecast for counted data; None until this machine has been measured."""
     speed, is_known = tokens_per_second(base, method, rank_of(resolved))
     if not speed:
         return None
-    seconds = START_SECONDS + count["tokens"] * passes(resolved) / speed
-    memory = memory_bytes(base, method, row_tokens(resolved, count), rank_of(resolved))
+    seconds = START_SECONDS + kept.tokens * passes(resolved) / speed
+    memory = memory_bytes(base, method, row_tokens(resolved, kept), rank_of(resolved))
     return Forecast(round(seconds), memory, is_known)
 
 
@@ -77,11 +77,10 @@ def passes(resolved: dict) -> float:
     return resolved["epochs"] * (1 - share + share * 2 / 3)
 
 
-def row_tokens(resolved: dict, count: dict) -> float:
+def row_tokens(resolved: dict, kept: Kept) -> float:
     """Return the tokens of the longest row that goes through the model at once."""
-    mean = count["tokens"] / max(1, count["examples"] - count["lost"])
-    packed = min(resolved["batch_size"] * mean, ROW_TOKENS)
-    return max(packed, min(count["longest"], resolved["max_length"]))
+    packed = min(resolved["batch_size"] * kept.tokens / max(1, kept.used), ROW_TOKENS)
+    return max(packed, kept.longest_used)
 
 
 def tokens_per_second(base: Base, method: str, rank: int = USUAL_RANK) -> tuple[float, bool]:
@@ -146,18 +145,16 @@ ROW_KNOBS = ("batch_size", "max_length", "lora_rank")
 """What they do to memory depends on the length of the examples."""
 
 
-def effect(
-    base: Base, method: str, new: dict, old: dict, counts: tuple[dict, ...] | None
-) -> Effect:
-    """Return what the numbers `new` do beside `old`; `counts` are the data's at either's length.
+def effect(base: Base, method: str, new: dict, old: dict, kept: tuple[Kept, Kept] | None) -> Effect:
+    """Return what the numbers `new` do beside `old`; `kept` is what either keeps of the data.
 
     Without data time is compared by the work for each token, and memory where rows have no say.
     """
     disks = disk(base, method, new).most_bytes, disk(base, method, old).most_bytes
-    if counts:
+    if kept:
         then, before = (
-            forecast(base, method, numbers, count)
-            for numbers, count in zip((new, old), counts, strict=True)
+            forecast(base, method, numbers, one)
+            for numbers, one in zip((new, old), kept, strict=True)
         )
         if then and before:
             memory = then.memory_bytes / before.memory_bytes

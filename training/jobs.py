@@ -15,7 +15,9 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from training import bases, forecast, leases, recipe, registry, tasks, works
-from training.datasets import holding, reports, versions
+from training.bases import Base
+from training.datasets import holding, lengths, reports, versions
+from training.datasets.lengths import Kept
 from training.errors import UserError
 from training.leases import Order
 from training.models import DatasetVersion, Job, JobEvent, TokenCount, TunedModel
@@ -80,11 +82,11 @@ def fingerprint(job: Job) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def resolved(job: Job, without: str = "") -> dict:
+def resolved(job: Job, without: str = "", base: Base | None = None) -> dict:
     """Return the numbers that the draft would run with, as far as they are known; those that it
-    would run with if the knob `without` were left to us."""
+    would run with if the knob `without` were left to us, or with another base."""
     try:
-        context_length = bases.find(job.base).context_length
+        context_length = (base or bases.find(job.base)).context_length
     except UserError:
         context_length = 2048
     examples = job.version.example_count if job.version else settings.MIN_EXAMPLES
@@ -99,26 +101,24 @@ def token_count(job: Job) -> TokenCount | None:
     """Return (and if need be order) the count of the draft's data in its base's own tokens."""
     if not job.version or job.version.status != DatasetVersion.Status.READY:
         return None
-    return versions.token_count(job.version, job.base, resolved(job)["max_length"])
+    return versions.token_count(job.version, job.base)
 
 
-def counts_at(job: Job, *lengths: int) -> tuple[dict, ...] | None:
-    """Return what the draft's data comes to at each limit on length, if all of it is counted."""
-    if not job.version or job.version.status != DatasetVersion.Status.READY:
+def kept(job: Job, count: TokenCount | None = None, limit: int | None = None) -> Kept | None:
+    """Return what the draft's limit on length, or another, leaves of its data, once counted."""
+    count = count or token_count(job)
+    if count is None or count.status != TokenCount.Status.READY:
         return None
-    found = [versions.token_count(job.version, job.base, length) for length in lengths]
-    if any(count.status != TokenCount.Status.READY for count in found):
-        return None
-    return tuple(count.result for count in found)
+    limit = limit or resolved(job)["max_length"]
+    return lengths.kept(count.result, limit, drops=job.overflow == recipe.DROP)
 
 
 def usable_examples(job: Job) -> int:
     """Return how many examples are left when the limit on their length has had its say."""
-    count = token_count(job)
-    if count is None or count.status != TokenCount.Status.READY:
+    found = kept(job)
+    if found is None:
         return job.version.example_count if job.version else 0
-    away = "cut" if job.overflow == recipe.DROP else "lost"
-    return count.result["examples"] - count.result[away]
+    return found.used
 
 
 def blockers(job: Job) -> list[UserError]:
@@ -166,24 +166,25 @@ def _data_blockers(job: Job) -> list[UserError]:
         return [UserError("tokens_being_counted")]
     if count.status == TokenCount.Status.FAILED:
         return [UserError.of(count.error)]
-    return _length_blockers(job, count.result)
+    limit = resolved(job)["max_length"]
+    found = kept(job, count, limit)
+    return _length_blockers(job, found, limit) if found else []
 
 
-def _length_blockers(job: Job, counted: dict) -> list[UserError]:
+def _length_blockers(job: Job, found: Kept, limit: int) -> list[UserError]:
     """Return what the limit on an example's length leaves too little of, or finds too long."""
-    limit, longest = resolved(job)["max_length"], counted["longest"]
-    if job.overflow == recipe.FAIL and counted["cut"]:
-        return [UserError("examples_too_long", count=counted["cut"], longest=longest, limit=limit)]
-    left = usable_examples(job)
-    if left >= settings.MIN_EXAMPLES:
+    longest = found.longest
+    if job.overflow == recipe.FAIL and found.over:
+        return [UserError("examples_too_long", count=found.over, longest=longest, limit=limit)]
+    if found.used >= settings.MIN_EXAMPLES:
         return []
     context = bases.find(job.base).context_length
-    code = "too_few_after_dropping" if job.overflow == recipe.DROP else "too_few_after_cutting"
+    code = "too_few_after_cutting" if limit < context else "too_few_within_the_base"
     return [
         UserError(
-            code if limit < context else "too_few_within_the_base",
-            count=left, minimum=settings.MIN_EXAMPLES, examples=counted["examples"],
-            lost=counted["examples"] - left, limit=limit, longest=longest, context=context,
+            "too_few_after_dropping" if job.overflow == recipe.DROP else code,
+            count=found.used, minimum=settings.MIN_EXAMPLES, examples=found.examples,
+            lost=found.examples - found.used, limit=limit, longest=longest, context=context,
         )
     ]  # fmt: skip
 

@@ -124,16 +124,18 @@ class TokenCount(Leased):
 
     version = models.ForeignKey(DatasetVersion, models.CASCADE, related_name="token_counts")
     base = models.CharField(max_length=100)
-    max_length = models.PositiveIntegerField()
+    is_sample = models.BooleanField(default=False)
+    """Whether only some rows were counted, to compare base models by."""
     status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
     result = models.JSONField(default=dict, blank=True)
-    """examples, tokens, labels, longest, cut, lost (see datasets/count.py)."""
+    """Lengths, from which every limit is answered (see datasets/lengths.py); of a sample also
+    text_characters and text_tokens (datasets/count.py)."""
     error = models.JSONField(null=True, blank=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["version", "base", "max_length"], name="one_count_a_base_and_length"
+                fields=["version", "base", "is_sample"], name="one_count_a_base"
             )
         ]
 

@@ -21,6 +21,8 @@ AUTO = "auto"
 LORA, FULL = "lora", "full"
 LEARNING_RATES = {LORA: 2e-4, FULL: 2e-5}
 SEED = 42
+LONGEST = 8192
+"""Tokens of an example that auto takes at most."""
 
 
 @dataclass(frozen=True)
@@ -282,7 +284,7 @@ def resolve(
         "epochs": lambda: automatic_epochs(examples) + more_epochs,
         "batch_size": lambda: 8,
         "learning_rate": lambda: LEARNING_RATES[method],
-        "max_length": lambda: min(context_length, 8192),
+        "max_length": lambda: min(context_length, LONGEST),
         "lora_rank": lambda: 16,
         "lora_alpha": lambda: 2 * values["lora_rank"],
         "warmup_ratio": lambda: 0.1,

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from training import bases, forecast, jobs, recipe, works
 from training.chat import Example, Message, Renderer
-from training.datasets import versions
+from training.datasets import lengths, versions
 from training.errors import UserError
 from training.models import DatasetVersion, Job
 
@@ -79,21 +79,22 @@ def seconds() -> int | None:
         base = bases.find(bases.BUILTIN.slug)
     except UserError:
         return None
-    count = _count(base.folder)
+    result = _lengths(base.folder)
     numbers = recipe.resolve(
-        recipe.LORA, KNOBS, examples=count["examples"], context_length=base.context_length
+        recipe.LORA, KNOBS, examples=result["count"], context_length=base.context_length
     )
-    found = forecast.forecast(base, recipe.LORA, numbers, count)
+    kept = lengths.kept(result, numbers["max_length"])
+    found = forecast.forecast(base, recipe.LORA, numbers, kept)
     return found.seconds if found else None
 
 
 @lru_cache(maxsize=2)
-def _count(folder: Path) -> dict:
-    encoded = Renderer.of(folder).encode_many(
-        [
-            Example((Message("user", r["prompt"]), Message("assistant", r["completion"])))
-            for r in records("enquiries")
-        ]
-    )
-    lengths = [len(one.ids) for one in encoded]
-    return {"examples": len(lengths), "lost": 0, "tokens": sum(lengths), "longest": max(lengths)}
+def _lengths(folder: Path) -> dict:
+    tally = lengths.Tally()
+    examples = [
+        Example((Message("user", r["prompt"]), Message("assistant", r["completion"])))
+        for r in records("enquiries")
+    ]
+    for encoded in Renderer.of(folder).encode_many(examples):
+        tally.add(encoded)
+    return tally.result()

@@ -243,17 +243,30 @@ def note(code: object) -> str:
     return str(wording.say(str(code)).what) if known else ""
 
 
+def _length_lines(cut: int, lost: int) -> list[str]:
+    """Say what the limit on length took of the examples; those that were cut and had no answer left
+    are among both."""
+    said = []
+    if cut > lost:
+        words = _("길이 한계에서 뒤를 자른 예제는 {count}개입니다.")
+        said.append(words.format(count=thousands(cut - lost)))
+    if lost:
+        said.append(_("길이 한계 때문에 뺀 예제는 {count}개입니다.").format(count=thousands(lost)))
+    return said
+
+
 @register.filter
 def log_line(event: JobEvent) -> str:
     """Write one event of a job's life as a sentence."""
     data = event.data or {}
     if event.kind == "start":
         words = _("학습 예제 {train}개, 검증 예제 {validation}개로 {steps}스텝을 학습합니다.")
-        return words.format(
+        said = words.format(
             train=thousands(data.get("train_examples")),
             validation=thousands(data.get("validation_examples")),
             steps=thousands(data.get("total_steps")),
         )
+        return " ".join([said, *_length_lines(data.get("cut", 0), data.get("lost", 0))])
     if event.kind in ("crash", "error"):
         words = sentence(data)
         return _("학습이 멈췄습니다. {what}").format(what=words.what if words else "")

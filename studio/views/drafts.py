@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from django.urls import reverse
+
 from studio.views import effects, lines
+from studio.views.lengths import Comparison, Lengths
 from training import bases, forecast, jobs, recipe, works
 from training.bases import Base
+from training.datasets.lengths import Kept
 from training.errors import UserError
 from training.forecast import Disk, Forecast
 from training.models import DatasetVersion, Job, TokenCount
@@ -29,10 +33,8 @@ class Cost:
     disk: Disk | None = None
 
 
-CURED_IN_STEP_2 = {
-    "job_without_name", "base_missing", "examples_too_long", "too_few_after_cutting",
-    "too_few_after_dropping", "too_few_within_the_base",
-}  # fmt: skip
+CURED_IN_STEP_2 = {"job_without_name", "base_missing", "too_few_within_the_base"}
+CURED_BY_LENGTHS = {"examples_too_long", "too_few_after_cutting", "too_few_after_dropping"}
 
 
 class Summary:
@@ -92,7 +94,7 @@ class Summary:
 
     @cached_property
     def steps(self) -> int:
-        return recipe.steps(self.numbers, jobs.usable_examples(self.job)) if self.has_data else 0
+        return recipe.steps(self.numbers, self.usable) if self.has_data else 0
 
     @cached_property
     def count(self) -> TokenCount | None:
@@ -101,19 +103,37 @@ class Summary:
     @property
     def is_counting(self) -> bool:
         """Whether the summary will say more in a moment: tokens, or this machine's speed."""
-        if self.count and self.count.status == "ready":
-            return self.forecast is None
-        return bool(self.count and self.count.status in ("waiting", "counting"))
+        return self.forecast is None if self.kept else self.is_counting_lengths
 
     @property
-    def tokens(self) -> dict:
-        return self.count.result if self.count and self.count.status == "ready" else {}
+    def is_counting_lengths(self) -> bool:
+        return bool(self.count and self.count.status in ("waiting", "counting"))
+
+    @cached_property
+    def kept(self) -> Kept | None:
+        """What the limit on length leaves of the data, once it is counted."""
+        limit = self.numbers["max_length"]
+        return jobs.kept(self.job, self.count, limit) if self.count else None
+
+    @cached_property
+    def lengths(self) -> Lengths | None:
+        if not self.kept or not self.base or not self.count:
+            return None
+        return Lengths(self.job, self.base, self.count)
+
+    @cached_property
+    def comparison(self) -> Comparison | None:
+        """How finely the base models cut the data's text; the first look after the data itself is
+        counted orders the counting."""
+        if not self.version or not self.count or self.is_counting_lengths:
+            return None
+        return Comparison(self.job, self.version)
 
     @cached_property
     def forecast(self) -> Forecast | None:
-        if not self.tokens or not self.base:
+        if not self.kept or not self.base:
             return None
-        return forecast.forecast(self.base, self.job.method, self.numbers, self.tokens)
+        return forecast.forecast(self.base, self.job.method, self.numbers, self.kept)
 
     @cached_property
     def disk(self) -> Disk | None:
@@ -139,29 +159,31 @@ class Summary:
     @cached_property
     def usable(self) -> int:
         """How many examples are left of the version's when the limit on length had its say."""
-        return jobs.usable_examples(self.job)
+        if self.kept:
+            return self.kept.used
+        return self.version.example_count if self.version else 0
 
     @property
     def is_short(self) -> bool:
-        return bool(self.tokens) and self.usable < self.version.example_count
-
-    @property
-    def trimmed(self) -> int:
-        """How many examples are cut and yet trained."""
-        return max(0, self.tokens["cut"] - self.tokens["lost"]) if self.tokens else 0
+        return bool(self.kept) and self.usable < self.version.example_count
 
     @cached_property
     def blockers(self) -> list[UserError]:
         return jobs.blockers(self.job)
 
     @property
-    def reasons(self) -> list[tuple[UserError, bool]]:
-        """The blockers as they stand beside the button, and whether step 2 cures them; why a file
-        can't be read stands above."""
+    def reasons(self) -> list[tuple[UserError, str]]:
+        """The blockers as they stand beside the button, and the address where they are cured, if
+        there is one; why a file can't be read stands above."""
         found = self.blockers
         if self.version and self.version.status == DatasetVersion.Status.FAILED:
             found = [*jobs.settings_blockers(self.job), UserError("data_unreadable")]
-        return [(error, error.code in CURED_IN_STEP_2) for error in found]
+        return [(error, self._cured_at(error.code)) for error in found]
+
+    def _cured_at(self, code: str) -> str:
+        if code in CURED_BY_LENGTHS:
+            return "#lengths"
+        return reverse("wizard-model", args=[self.job.pk]) if code in CURED_IN_STEP_2 else ""
 
     @cached_property
     def complete(self) -> set[int]:

@@ -14,8 +14,10 @@ def words(job: Job, base: Base, key: str) -> str:
     """Compare the draft's number with what it would be if left to us, all others as they are."""
     new = jobs.resolved(job)
     old = jobs.resolved(job, without=key)
-    counts = jobs.counts_at(job, new["max_length"], old["max_length"])
-    found = forecast.effect(base, job.method, new, old, counts)
+    count = jobs.token_count(job)
+    then, before = (jobs.kept(job, count, numbers["max_length"]) for numbers in (new, old))
+    kept = (then, before) if then and before else None
+    found = forecast.effect(base, job.method, new, old, kept)
     return sentence(found, has_data=job.version is not None)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from training.chat import Renderer
-from training.datasets import segments, store
-from training.datasets.count import OVER_LIMIT, batches, count
+from training.datasets import count, lengths, segments, store
+from training.datasets.count import batches
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -158,33 +158,39 @@ def peak_kib(folder: Path) -> int:
 
 
 # --- counting -----------------------------------------------------------------------------------
-def test_counting_tells_what_cutting_would_do(tmp_path, tiny_base):
+def test_counting_tells_how_long_the_examples_are(tmp_path, tiny_base):
     raw = rows(30) + rows(1, "길다 " * 300)
     raw += json.dumps({"prompt": "길다 " * 300, "completion": "짧다"}) + "\n"
     folder = order(tmp_path / "v", raw)
     run("training.datasets.child", folder)
     renderer = Renderer.of(tiny_base)
     encoded = [renderer.encode(example) for example in store.iterate(folder)]
-    code, said = run("training.datasets.count", folder, tiny_base, 200)
-    cut = [one.cut(200) for one in encoded]
+    code, said = run("training.datasets.count", folder, tiny_base, 0)
+    result = said[-1]["result"]
     assert code == 0
-    assert said[-1]["result"] == {
-        "examples": 32,
-        "tokens": sum(len(one.ids) for one in cut),
-        "labels": sum(one.label_count for one in cut),
-        "longest": max(len(one.ids) for one in encoded),
-        "cut": 2,
-        "lost": 1,
-        "over": [31, 32],
-    }
+    assert result["count"] == 32 and result["longest"] == max(len(one.ids) for one in encoded)
+    assert result["tokens"] == sum(len(one.ids) for one in encoded)
+    kept = lengths.kept(result, 200)
+    assert (kept.over, kept.trimmed, kept.lost, kept.used) == (2, 1, 1, 31)
 
 
-def test_only_the_first_rows_that_are_cut_are_listed(tmp_path, tiny_base):
-    folder = order(tmp_path / "v", rows(OVER_LIMIT + 5))
+def test_a_sample_is_of_rows_from_all_over_the_data(tmp_path, tiny_base):
+    folder = order(tmp_path / "v", rows(10) + rows(10, "비가 옵니다 " * 9))
     run("training.datasets.child", folder)
-    counted = count(folder, Renderer.of(tiny_base), 5)
-    assert (counted.cut, counted.over) == (OVER_LIMIT + 5, list(range(1, OVER_LIMIT + 1)))
-    assert counted.tokens == 5 * (OVER_LIMIT + 5)
+    code, said = run("training.datasets.count", folder, tiny_base, 4)
+    chosen = [list(store.iterate(folder))[place] for place in (0, 5, 10, 15)]
+    texts = [message.content for example in chosen for message in example.messages]
+    renderer, result = Renderer.of(tiny_base), said[-1]["result"]
+    assert code == 0 and result["count"] == 4
+    assert result["tokens"] == sum(len(renderer.encode(one).ids) for one in chosen)
+    assert result["text_characters"] == sum(map(len, texts))
+    assert result["text_tokens"] == renderer.count_tokens(texts) < result["tokens"]
+
+
+def test_a_sample_of_few_rows_is_all_of_them(tmp_path, tiny_base):
+    folder = order(tmp_path / "v", rows(3))
+    run("training.datasets.child", folder)
+    assert count.spread(folder, 300) == list(store.iterate(folder))
 
 
 def test_a_folder_without_a_tokenizer_leaves_a_sentence(tmp_path):
@@ -192,7 +198,7 @@ def test_a_folder_without_a_tokenizer_leaves_a_sentence(tmp_path):
     run("training.datasets.child", folder)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "tokenizer.json").write_text("{}")
-    code, said = run("training.datasets.count", folder, tmp_path / "model", 100)
+    code, said = run("training.datasets.count", folder, tmp_path / "model", 0)
     assert (code, said[-1]["code"]) == (2, "tokenizer_unreadable")
 
 

@@ -99,7 +99,7 @@ def test_a_draft_follows_to_the_version_with_the_edits(dataset, user):
 
 def test_counts_of_tokens_are_forgotten_with_an_edit(dataset):
     version = editing.remove(dataset, [0])
-    versions.token_count(version, "tiny", 512)
+    versions.token_count(version, "tiny")
     editing.remove(dataset, [1])
     assert not TokenCount.objects.exists()
 
@@ -305,7 +305,7 @@ def test_an_edit_that_is_undone_is_written_down_before_a_job_starts(dataset, use
     draft = jobs.create_draft(user)
     jobs.edit(draft, version=opened)
     seen = jobs.fingerprint(draft)
-    versions.token_count(opened, "tiny", 512)
+    versions.token_count(opened, "tiny")
     with pytest.raises(UserError) as refused:
         jobs.start(draft, seen)
     assert refused.value.code == "draft_changed" and draft.version.example_count == 10

@@ -54,13 +54,30 @@ def test_reading_in_a_child_makes_it_ready(version):
 
 
 def test_a_count_that_failed_is_ordered_again(version, rung):
-    count = versions.token_count(version, "gone", 512)
+    count = versions.token_count(version, "gone")
     versions.count(str(count.pk))
     count.refresh_from_db()
     assert count.status == "failed" and count.error["code"] == "base_missing"
     versions.count_again(version)
     count.refresh_from_db()
     assert count.status == "waiting" and rung[-1] == ("count", str(count.pk))
+
+
+def test_all_rows_and_a_sample_of_them_are_counted_side_by_side(
+    version, tiny_base, settings, monkeypatch
+):
+    settings.MODELS = tiny_base.parent
+    monkeypatch.setattr(versions, "SAMPLE_ROWS", 2)
+    (versions.folder(version) / "raw").write_text('{"prompt": "a", "completion": "b"}\n' * 5)
+    versions.read(version.pk)
+    (sample,) = versions.samples(version, ["tiny"])
+    for count in (versions.token_count(version, "tiny"), sample):
+        versions.count(str(count.pk))
+    found = dict(TokenCount.objects.values_list("is_sample", "result"))
+    assert TokenCount.objects.filter(status="ready").count() == 2
+    assert (found[False]["count"], found[True]["count"]) == (5, 2)
+    assert found[True]["text_characters"] == 4 and "text_characters" not in found[False]
+    assert versions.samples(version, ["tiny"]) == [sample]
 
 
 def test_three_crashes_end_the_reading_with_a_reason(version):

@@ -104,6 +104,8 @@ ROUTES: dict[str, Route] = {
     "train/<str:pk>/library/": Route(OWNER, DRAFT, lambda mine: {"version": mine.version.pk}),
     "train/<str:pk>/reading/": Route(OWNER, DRAFT),
     "train/<str:pk>/summary/": Route(OWNER, DRAFT),
+    "train/<str:pk>/long/": Route(OWNER, DRAFT, lambda mine: {"way": "drop"}),
+    "train/<str:pk>/comparison/": Route(OWNER, DRAFT),
     "train/<str:pk>/start/": Route(OWNER, DRAFT, answers={"POST": 422}),  # not counted yet
     "train/<str:pk>/discard/": Route(OWNER, DRAFT),
     # models

@@ -28,8 +28,9 @@ from studio.models import User
 from training.chat import Example, Message
 from training import runs
 from training.datasets import editing, reports, segments, versions
+from training.datasets.lengths import Tally
 from training.datasets.shapes import Mistake, problem
-from training.models import BaseDownload, Dataset, DatasetVersion, Job, JobEvent, TunedModel
+from training.models import BaseDownload, Dataset, DatasetVersion, Job, JobEvent, TokenCount, TunedModel
 
 owner, now = User.objects.get(username="mina"), timezone.now()
 jiho = User.objects.create_user("jiho", password="Sea-salt-42!", name="지호", is_active=False)
@@ -75,6 +76,13 @@ talk = Conversation.objects.create(owner=owner, title="날씨를 물은 대화",
 talk.messages.create(role="user", content="오늘 날씨 어때요?")
 talk.messages.create(role="assistant", content="맑습니다. " * 60 + "a" * 300,
     usage={"completion_tokens": 90, "seconds": 3, "finish_reason": "length"})
+tally = Tally()
+for length, examples in ((20, 40), (30, 90), (45, 60), (70, 30), (400, 12), (9000, 8)):
+    tally.answered[length] = tally.firsts[length // 2] = tally.answers[length - length // 2] = examples
+counted = version("긴 예제가 있는 문의.jsonl", example_count=240)
+TokenCount.objects.create(version=counted, base="tiny", status="ready", result=tally.result())
+long = job("draft", "긴 예제가 있는 모델", knobs={"max_length": 64})
+Job.objects.filter(pk=long.pk).update(version=counted)
 key, _secret = keys.create(owner, "집계 프로그램")
 old, _secret = keys.create(owner, "예전 프로그램")
 keys.revoke(old)
@@ -85,7 +93,7 @@ failed_download = BaseDownload.objects.create(owner=owner, repo="mansae/a-model-
     status="failed", error={"code": "hub_gated", "params": {"repo": "mansae/a-model"}}, **size)
 print(json.dumps({
     "draft": job("draft", "작성 중인 모델", work="classify").pk,
-    "empty": Job.objects.create(owner=owner, base="tiny", work="reference").pk,
+    "long": long.pk, "empty": Job.objects.create(owner=owner, base="tiny", work="reference").pk,
     "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
     "done": done.pk, "running": running.pk, "failed": failed.pk, "data": data.dataset.pk,
     "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "key": key.pk,
@@ -100,7 +108,7 @@ PAGES = {
     "home": "/", "train": "/train/", "step 1": "/train/{draft}/method/",
     "step 2": "/train/{draft}/model/", "step 2 at a number": "/train/{draft}/model/?knob=validation_share",
     "step 3": "/train/{draft}/data/",
-    "step 3 empty": "/train/{empty}/data/", "discard": "/train/{draft}/discard/",
+    "step 3 with long examples": "/train/{long}/data/", "step 3 empty": "/train/{empty}/data/", "discard": "/train/{draft}/discard/",
     "models": "/models/", "model done": "/models/{done}/", "model running": "/models/{running}/",
     "model queued": "/models/{queued}/", "model failed": "/models/{failed}/",
     "model cancelled": "/models/{cancelled}/", "rename": "/models/{done}/rename/",

@@ -2,6 +2,7 @@
 
 import re
 
+import making
 import pytest
 
 from studio.views import effects
@@ -50,10 +51,7 @@ def test_what_is_not_known_is_not_said():
 def test_autosave_brings_the_words_to_each_knob(signed_in, draft, settings):
     (settings.DATA / "speed.json").write_text(SPEED)
     save(signed_in, draft)
-    TokenCount.objects.update(
-        status="ready",
-        result={"examples": 40, "tokens": 9e9, "labels": 400, "longest": 30, "cut": 0, "lost": 0},
-    )
+    TokenCount.objects.update(status="ready", result=making.lengths((400_000_000, 30, 10)))
     draft.refresh_from_db()
     page = save(signed_in, draft, epochs="6", learning_rate="0.001")
     assert "추천값과 비교하면 시간 약 2배 · 메모리 그대로" in beside(page, "epochs")

@@ -82,3 +82,18 @@ def test_an_event_without_a_sentence_shows_its_kind():
     from training.models import JobEvent
 
     assert tags.log_line(JobEvent(kind="new-kind", data={})) == "new-kind"
+
+
+def test_the_log_says_what_the_limit_on_length_took_of_the_examples():
+    from training.models import JobEvent
+
+    facts = {"train_examples": 36, "validation_examples": 4, "total_steps": 9}
+
+    def said(**more: int) -> str:
+        return tags.log_line(JobEvent(kind="start", data=facts | more))
+
+    whole = "학습 예제 36개, 검증 예제 4개로 9스텝을 학습합니다."
+    assert said() == said(cut=0, lost=0) == whole
+    cut = f"{whole} 길이 한계에서 뒤를 자른 예제는 3개입니다. 길이 한계 때문에 뺀 예제는 1개입니다."
+    assert said(cut=4, lost=1) == cut
+    assert said(cut=0, lost=5) == f"{whole} 길이 한계 때문에 뺀 예제는 5개입니다."

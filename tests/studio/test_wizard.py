@@ -2,6 +2,7 @@
 
 import re
 
+import making
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
@@ -20,10 +21,11 @@ def at(draft: Job, step: str) -> str:
     return f"/train/{draft.pk}/{step}/"
 
 
-def counted(draft: Job, **result) -> None:
-    """Answer the token count that the light lane would."""
-    facts = {"examples": 40, "tokens": 800, "labels": 400, "longest": 30, "cut": 0, "lost": 0}
-    TokenCount.objects.update(status="ready", result=facts | result)
+def counted(*groups: tuple[int, int, int]) -> None:
+    """Answer the token count that the light lane would: examples, their length, tokens before the
+    answer."""
+    result = making.lengths(*(groups or [(40, 20, 10)]))
+    TokenCount.objects.update(status="ready", result=result)
 
 
 def test_new_opens_the_first_step_on_a_draft(signed_in, base):
@@ -207,7 +209,7 @@ def test_step_three_shows_examples_problems_and_why_it_waits(signed_in, ready):
 def test_once_counted_the_summary_says_what_will_be_cut_and_opens_the_start(
     signed_in, ready, settings
 ):
-    counted(ready, cut=3, lost=1)
+    counted((37, 20, 10), (2, 900, 10), (1, 900, 600))
     (settings.DATA / "speed.json").write_text('{"gigaflops": 900}')
     page = signed_in.get(at(ready, "summary") + "?start=1", headers=HTMX).text
     assert "예상 시간" in page and "이 컴퓨터의 속도 기준" in page
@@ -225,7 +227,7 @@ def test_the_summary_says_what_becomes_of_long_examples(signed_in, ready, overfl
     signed_in.post(at(ready, "model"), form)
     assert f'value="{overflow}" selected' in signed_in.get(at(ready, "model")).text
     signed_in.get(at(ready, "summary"), headers=HTMX)
-    counted(ready, cut=3, lost=1)
+    counted((37, 20, 10), (2, 900, 10), (1, 900, 600))
     page = signed_in.get(at(ready, "summary"), headers=HTMX).text
     assert said in page and "뒤를 자릅니다" not in page
 
@@ -244,7 +246,7 @@ def seen(page: str) -> dict:
 
 
 def test_start_puts_the_job_in_line_and_shows_it(signed_in, ready):
-    counted(ready)
+    counted()
     form = seen(signed_in.get(at(ready, "data")).text)
     answer = signed_in.post(at(ready, "start"), form, follow=True)
     assert answer.redirect_chain[-1][0] == f"/models/{ready.pk}/"
@@ -257,7 +259,7 @@ def test_a_start_that_must_wait_says_how_many_are_before_it(signed_in, ready, st
     theirs = make.version(stranger)
     make.job(stranger, theirs, status="running")
     make.job(stranger, theirs)
-    counted(ready)
+    counted()
     form = seen(signed_in.get(at(ready, "data")).text)
     page = signed_in.post(at(ready, "start"), form, follow=True).text
     sentence = "차례를 기다립니다. 앞에 다른 학습이 2개 있습니다. 끝나면 저절로 시작합니다."
@@ -265,7 +267,7 @@ def test_a_start_that_must_wait_says_how_many_are_before_it(signed_in, ready, st
 
 
 def test_a_start_of_other_settings_than_the_page_shows_is_refused(signed_in, ready, base):
-    counted(ready)
+    counted()
     form = seen(signed_in.get(at(ready, "data")).text)
     elsewhere = {"name": "다른 이름", "base": base, "mode": "recommended"}
     signed_in.post(at(ready, "model"), elsewhere, headers=HTMX)
@@ -337,12 +339,19 @@ def test_a_reading_that_fails_reloads_the_page(signed_in, ready):
     assert "먼저 읽을 수 있는 데이터를 올리세요." in page
 
 
-def test_a_reason_that_step_two_cures_leads_there(signed_in, ready):
+def test_a_reason_that_a_choice_about_long_examples_cures_leads_there(signed_in, ready):
     Job.objects.update(overflow="fail")
-    counted(ready, cut=3, longest=900)
+    counted((37, 20, 10), (3, 900, 10))
     page = signed_in.get(at(ready, "data")).text
     reasons = page[page.index('id="start-reasons"') :].partition("</div>")[0]
-    assert "3개가" in reasons and f'href="{at(ready, "model")}"' in reasons
+    assert "3개가" in reasons and 'href="#lengths"' in reasons and 'id="lengths"' in page
+
+
+def test_a_reason_that_another_base_cures_leads_to_step_two(signed_in, ready):
+    counted((10, 20, 10), (30, 900, 600))
+    page = signed_in.get(at(ready, "data")).text
+    reasons = page[page.index('id="start-reasons"') :].partition("</div>")[0]
+    assert "더 길게 읽는 기본 모델" in reasons and f'href="{at(ready, "model")}"' in reasons
 
 
 @pytest.mark.parametrize("step", ["method", "model", "data", "reading", "summary"])
@@ -403,7 +412,7 @@ def test_a_recommendation_is_told_in_step_two_and_gives_way_to_the_user(signed_i
 
 def test_a_recommendation_is_recorded_with_the_start(signed_in, ready):
     signed_in.post(at(ready, "method"), {"method": "lora", "work": "classify"})
-    counted(ready)
+    counted()
     signed_in.post(at(ready, "start"), seen(signed_in.get(at(ready, "data")).text))
     ready.refresh_from_db()
     assert (ready.status, ready.resolved["epochs"], ready.knobs) == ("queued", 5, {})

@@ -57,7 +57,7 @@ def test_many_at_once_are_the_same_as_one_by_one(renderer):
 def test_cutting_keeps_ids_and_labels_together(renderer):
     encoded = renderer.encode(example("오늘", "맑습니다")).cut(5)
     assert len(encoded.ids) == len(encoded.labels) == 5
-    assert encoded.label_count == 0
+    assert encoded.first_label is None and not list(encoded.answers())
 
 
 def test_a_base_without_a_template_gets_ours(tiny_base, tmp_path):

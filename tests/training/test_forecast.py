@@ -3,15 +3,17 @@
 import json
 from dataclasses import replace
 
+import making
 import pytest
 
 from training import forecast, tasks
 from training.bases import Base
+from training.datasets import lengths
 from training.models import Job, TunedModel
 
 pytestmark = pytest.mark.django_db
 NUMBERS = {"epochs": 3, "batch_size": 8, "max_length": 2048, "validation_share": 0.1}
-COUNTED = {"examples": 300, "lost": 0, "tokens": 25_000, "longest": 160}
+COUNTED = lengths.kept(making.lengths((250, 72, 20), (50, 140, 20)), limit=2048)
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_more_work_takes_more_time_and_longer_rows_more_memory(base, data):
     (data / "speed.json").write_text('{"gigaflops": 900}')
     one = forecast.forecast(base, "lora", NUMBERS, COUNTED)
     twice = forecast.forecast(base, "lora", NUMBERS | {"epochs": 6}, COUNTED)
-    long = forecast.forecast(base, "lora", NUMBERS, COUNTED | {"longest": 2000})
+    long = forecast.forecast(base, "lora", NUMBERS, replace(COUNTED, longest_used=2000))
     full = forecast.forecast(base, "full", NUMBERS, COUNTED)
     assert twice.seconds > 1.5 * one.seconds and full.seconds > one.seconds
     assert long.memory_bytes > one.memory_bytes and full.memory_bytes > one.memory_bytes
@@ -91,7 +93,7 @@ def test_effects_are_those_of_the_forecast_where_the_data_is_counted(base, data)
     batch = NUMBERS | {"batch_size": 32}
     assert forecast.effect(base, "lora", batch, NUMBERS, (COUNTED, COUNTED)).memory > 1
     short = NUMBERS | {"max_length": 64}
-    cut = COUNTED | {"tokens": 12_500}
+    cut = replace(COUNTED, tokens=12_500)
     assert forecast.effect(base, "lora", short, NUMBERS, (cut, COUNTED)).time < 0.8
 
 

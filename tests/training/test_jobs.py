@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import making
 import pytest
 from django.utils import timezone
 
@@ -12,7 +13,8 @@ from training.leases import Order
 from training.models import DatasetVersion, Job, JobEvent, TokenCount, TunedModel
 
 pytestmark = pytest.mark.django_db
-COUNTED = {"examples": 240, "tokens": 4800, "labels": 900, "longest": 30, "cut": 0, "lost": 0}
+COUNTED = making.lengths((240, 20, 16))
+SOME_LONG = making.lengths((199, 20, 16), (40, 300, 10), (1, 900, 10))
 
 
 @pytest.fixture
@@ -27,9 +29,7 @@ def rung(monkeypatch):
 def draft(user, version, models_folder, rung) -> Job:
     job = jobs.create_draft(user)
     jobs.edit(job, name="날씨 도우미", base="tiny", version=version)
-    TokenCount.objects.create(
-        version=version, base="tiny", max_length=512, status="ready", result=COUNTED
-    )
+    TokenCount.objects.create(version=version, base="tiny", status="ready", result=COUNTED)
     return job
 
 
@@ -128,7 +128,7 @@ def test_fewer_than_the_minimum_is_refused_with_both_numbers(draft, version):
 
 def test_examples_that_cutting_leaves_without_an_answer_do_not_count(draft, version):
     TokenCount.objects.update(
-        max_length=256, result=COUNTED | {"lost": 41, "cut": 50, "longest": 84_031}
+        result=making.lengths((190, 20, 16), (41, 900, 800), (8, 300, 10), (1, 84_031, 10))
     )
     jobs.edit(draft, knobs={"max_length": 256})
     (error,) = jobs.blockers(draft)
@@ -138,13 +138,12 @@ def test_examples_that_cutting_leaves_without_an_answer_do_not_count(draft, vers
     words = wording.say(error.code, error.params)
     assert "240개 가운데 41개" in words.what and "84,031토큰" in words.cure
     assert "«예제 최대 길이»를 늘리거나" in words.cure
-    TokenCount.objects.update(max_length=512)
     jobs.edit(draft, knobs={})
     assert jobs.blockers(draft)[0].code == "too_few_within_the_base"  # it can't read more
 
 
 def test_examples_that_are_to_be_dropped_do_not_count(draft):
-    TokenCount.objects.update(max_length=256, result=COUNTED | {"cut": 41, "longest": 900})
+    TokenCount.objects.update(result=SOME_LONG)
     jobs.edit(draft, knobs={"max_length": 256})
     assert not jobs.blockers(draft)
     jobs.edit(draft, overflow="drop")
@@ -152,10 +151,28 @@ def test_examples_that_are_to_be_dropped_do_not_count(draft):
     assert (error.code, error.params["count"]) == ("too_few_after_dropping", 199)
 
 
+def test_dropping_at_the_limit_of_the_base_is_cured_by_cutting(draft):
+    TokenCount.objects.update(result=making.lengths((199, 20, 16), (41, 900, 10)))
+    jobs.edit(draft, overflow="drop")
+    (error,) = jobs.blockers(draft)
+    assert error.code == "too_few_after_dropping" and error.params["limit"] == 512
+    jobs.edit(draft, overflow="cut")
+    assert not jobs.blockers(draft)
+
+
+def test_another_limit_needs_no_other_count(draft, rung):
+    TokenCount.objects.update(result=SOME_LONG)
+    rung.clear()
+    assert [jobs.kept(draft, limit=limit).over for limit in (16, 256, 300, 899, 900)] == [
+        240, 41, 1, 1, 0,
+    ]  # fmt: skip
+    assert TokenCount.objects.count() == 1 and not rung
+
+
 def test_one_example_that_is_too_long_stops_the_job_where_it_is_to_fail(draft):
     jobs.edit(draft, overflow="fail")
     assert not jobs.blockers(draft)
-    TokenCount.objects.update(result=COUNTED | {"cut": 1, "longest": 900})
+    TokenCount.objects.update(result=making.lengths((239, 20, 16), (1, 900, 10)))
     (error,) = jobs.blockers(draft)
     assert error.code == "examples_too_long"
     assert error.params == {"count": 1, "longest": 900, "limit": 512}
@@ -366,9 +383,7 @@ def test_rows_that_change_while_a_job_starts_are_noticed(draft, monkeypatch):
     from training.datasets import editing
 
     opened = editing.remove(draft.version.dataset, [0])
-    TokenCount.objects.create(
-        version=opened, base="tiny", max_length=512, status="ready", result=COUNTED
-    )
+    TokenCount.objects.create(version=opened, base="tiny", status="ready", result=COUNTED)
     look = jobs.blockers
 
     def look_then_another_tab_edits(job: Job) -> list[UserError]:
@@ -433,9 +448,7 @@ def test_an_edit_left_by_an_undone_transaction_while_a_job_starts_is_noticed(dra
     from training.datasets import editing, store, versions
 
     opened = editing.remove(draft.version.dataset, [0])
-    TokenCount.objects.create(
-        version=opened, base="tiny", max_length=512, status="ready", result=COUNTED
-    )
+    TokenCount.objects.create(version=opened, base="tiny", status="ready", result=COUNTED)
     look = jobs.blockers
 
     def look_then_a_file_alone_changes(job: Job) -> list[UserError]:

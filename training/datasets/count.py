@@ -1,57 +1,23 @@
-"""`python -m training.datasets.count FOLDER MODEL_FOLDER MAX_LENGTH`: how long examples are.
+"""`python -m training.datasets.count FOLDER MODEL_FOLDER ROWS`: how long examples are.
 
-Examples in FOLDER are rendered and tokenised as training does it; counts go to stdout as JSON
-lines. Knows no Django and no torch.
+Examples in FOLDER (all, or ROWS of them from all over it) are rendered and tokenised as training
+does it; what they come to (lengths.py) goes to stdout as JSON lines. Knows no Django and no torch.
 """
 
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from training import lifeline
-from training.chat import Encoded, Example, Renderer
+from training.chat import Example, Renderer
 from training.datasets import store
 from training.datasets.child import EXIT_STOPPED, EXIT_USER_ERROR, Progress, say
+from training.datasets.lengths import Tally
 from training.errors import UserError
 
 BATCH_EXAMPLES = 500
 BATCH_LETTERS = 2_000_000
-OVER_LIMIT = 20
-
-
-@dataclass
-class Count:
-    """What an example set comes to when each example is cut at `max_length` tokens."""
-
-    examples: int = 0
-    tokens: int = 0
-    """After cutting."""
-    labels: int = 0
-    """Tokens that are trained, after cutting."""
-    longest: int = 0
-    """Tokens of the longest example, before cutting."""
-    cut: int = 0
-    """Examples longer than max_length."""
-    lost: int = 0
-    """Examples without any trained token after cutting."""
-    over: list[int] = field(default_factory=list)
-    """Row numbers (from 1) of the first examples that are cut."""
-
-    def add(self, encoded: Encoded, max_length: int) -> None:
-        self.examples += 1
-        length = len(encoded.ids)
-        self.longest = max(self.longest, length)
-        if length > max_length:
-            self.cut += 1
-            if len(self.over) < OVER_LIMIT:
-                self.over.append(self.examples)
-            encoded = encoded.cut(max_length)
-        labels = encoded.label_count
-        self.tokens += len(encoded.ids)
-        self.labels += labels
-        self.lost += not labels
 
 
 def batches(examples: Iterator[Example]) -> Iterator[list[Example]]:
@@ -68,31 +34,56 @@ def batches(examples: Iterator[Example]) -> Iterator[list[Example]]:
         yield batch
 
 
-def count(folder: Path, renderer: Renderer, max_length: int) -> Count:
-    """Count the tokens of a folder's examples.
+def count(examples: Iterator[Example], total: int, renderer: Renderer) -> dict:
+    """Return how long examples are, in the tokens of a renderer.
 
     Raises: UserError of Renderer.
     """
-    counted = Count()
-    total = len(store.view(folder))
+    tally = Tally()
     progress = Progress("count", unit="rows")
-    for batch in batches(store.iterate(folder)):
+    for batch in batches(examples):
         for encoded in renderer.encode_many(batch):
-            counted.add(encoded, max_length)
-        progress(counted.examples, total)
-    return counted
+            tally.add(encoded)
+        progress(tally.examples, total)
+    return tally.result()
+
+
+def spread(folder: Path, rows: int) -> list[Example]:
+    """Return examples from all over a folder: `rows` of them, or all where there are no more."""
+    view = store.view(folder)
+    total = len(view)
+    wanted = min(rows, total)
+    return [view.rows(i * total // wanted, 1)[0].example for i in range(wanted)]
+
+
+def sample(folder: Path, renderer: Renderer, rows: int) -> dict:
+    """Return how long some examples are, and what their texts alone come to: how finely the
+    tokenizer cuts them, whatever the template adds.
+
+    Raises: UserError of Renderer.
+    """
+    examples = spread(folder, rows)
+    texts = [message.content for example in examples for message in example.messages]
+    return count(iter(examples), len(examples), renderer) | {
+        "text_characters": sum(map(len, texts)),
+        "text_tokens": renderer.count_tokens(texts),
+    }
 
 
 def main() -> int:
     lifeline.attach()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_STOPPED))
-    folder, model_folder, max_length = sys.argv[1:4]
+    folder, rows = Path(sys.argv[1]), int(sys.argv[3])
     try:
-        counted = count(Path(folder), Renderer.of(Path(model_folder)), int(max_length))
+        renderer = Renderer.of(Path(sys.argv[2]))
+        if rows:
+            result = sample(folder, renderer, rows)
+        else:
+            result = count(store.iterate(folder), len(store.view(folder)), renderer)
     except UserError as error:
         say("error", **error.as_dict())
         return EXIT_USER_ERROR
-    say("count", result=asdict(counted))
+    say("count", result=result)
     return 0
 
 

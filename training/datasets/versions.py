@@ -32,6 +32,8 @@ from training.supervise import Outcome, supervise
 PARTS = "parts"
 """Folder of links to what is being merged."""
 ABANDONED_SECONDS = 24 * 3600
+SAMPLE_ROWS = 300
+"""Enough to compare base models by: they differ by much more than samples do."""
 
 
 def incoming() -> Path:
@@ -182,9 +184,10 @@ def delete(dataset: Dataset) -> None:
         dataset.delete()
 
 
-def token_count(version: DatasetVersion, base: str, max_length: int) -> TokenCount:
-    """Return the count of a version in a base's own tokens; the first call orders it."""
-    wanted: dict[str, Any] = {"version": version, "base": base, "max_length": max_length}
+def token_count(version: DatasetVersion, base: str, *, is_sample: bool = False) -> TokenCount:
+    """Return the count of a version, or of a sample of its rows, in a base's own tokens; the first
+    call orders it."""
+    wanted: dict[str, Any] = {"version": version, "base": base, "is_sample": is_sample}
     try:
         count, is_new = TokenCount.objects.get_or_create(**wanted)
     except IntegrityError:
@@ -192,6 +195,13 @@ def token_count(version: DatasetVersion, base: str, max_length: int) -> TokenCou
     if is_new:
         tasks.ring("count", str(count.pk))
     return count
+
+
+def samples(version: DatasetVersion, slugs: list[str]) -> list[TokenCount]:
+    """Return the counts of a version's sample in the tokens of each base; what is not counted yet
+    is ordered."""
+    known = {count.base: count for count in version.token_counts.filter(is_sample=True)}
+    return [known.get(slug) or token_count(version, slug, is_sample=True) for slug in slugs]
 
 
 def count_again(version: DatasetVersion) -> None:
@@ -312,7 +322,7 @@ def count(pk: str) -> None:
     else:
         outcome = supervise(
             "training.datasets.count",
-            [str(folder(row.version)), str(base.folder), str(row.max_length)],
+            [str(folder(row.version)), str(base.folder), str(SAMPLE_ROWS if row.is_sample else 0)],
             beat=partial(COUNT.beat, row),
             log=folder(row.version) / "log.txt",
         )

@@ -54,8 +54,7 @@ def read(folder: Path, renderer: Renderer, max_length: int, overflow: str = "cut
                     continue
                 cut += 1
                 encoded = encoded.cut(max_length)
-            # the first label has nothing before it to be told from
-            if not any(label != IGNORED for label in encoded.labels[1:]):
+            if encoded.first_label is None:
                 lost += 1
                 continue
             ids.append(np.asarray(encoded.ids, dtype=np.int32))
