@@ -96,45 +96,32 @@ _FIRST = re.compile(r"[0-9０-９@＠﹫골(（\[]")
 # --- forms ----------------------------------------------------------------------------------------
 _RUN = re.compile(r"[0-9](?:[- .()]{0,3}[0-9]){7,}")
 _BY = r"( ?- ?| |)"
-_LOOSE = r"(?: ?[-.)] ?| |)"
-_COUNTRY = r"\(?(?:\+|00)?82\)?[- ]?(?:\(0\)[- ]?|0)?"
+_LOCALLY = r"(?: ?[-.)] ?| |)[0-9]{3,4}(?: ?[-.] ?| |)[0-9]{4}"
+_COUNTRY = r"(?:\((?:\+|00)?82\)|(?:\+|00)?82)(?: ?- ?| )?(?:\(0\)[- ]?|0)?"
 _AREA = r"(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|50[2-8])"
 _REGION = "서울|부산|대구|인천|광주|대전|울산|경기|강원|충북|충남|전북|전남|경북|경남|제주"
-_FORMS = {
+_WRITTEN = {
     name: re.compile(rf"(?<![0-9])(?<![0-9]-)(?:{form})(?![0-9]|-[0-9])")
     for name, form in {
         "resident": rf"[0-9]{{6}}{_BY}[0-9]{{7}}",
-        "mobile": rf"(?:{_COUNTRY}|\(?0)1[016-9]{_LOOSE}[0-9]{{3,4}}{_LOOSE}[0-9]{{4}}",
+        "mobile": rf"(?:(?:{_COUNTRY}|0)1[016-9]|\(01[016-9]\)){_LOCALLY}",
         "old driver": rf"(?:{_REGION}) ?[0-9]{{2}} ?- ?[0-9]{{6}} ?- ?[0-9]{{2}}",
         "driver": rf"(?:1[1-9]|2[0-68]){_BY}[0-9]{{2}}\1[0-9]{{6}}\1[0-9]{{2}}",
         "card": rf"[0-9]{{4}}{_BY}(?:[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{4}}|[0-9]{{6}}\1[0-9]{{4,5}})",
-        "landline": rf"(?:{_COUNTRY}|\(?0){_AREA}{_LOOSE}[0-9]{{3,4}}{_LOOSE}[0-9]{{4}}",
+        "landline": rf"(?:(?:{_COUNTRY}|0){_AREA}|\(0{_AREA}\)){_LOCALLY}",
         "business": rf"[0-9]{{3}}{_BY}[0-9]{{2}}\1[0-9]{{5}}",
         "account": r"[0-9]{1,8}( ?- ?| )[0-9]{2,11}(?:\1[0-9]{1,8}){0,3}|[0-9]{10,14}",
     }.items()
 }
-"""Form -> how it is written, in the order in which they take digits from each other."""
 _PASSPORT = re.compile(
     r"(?<![A-Za-z0-9])[MSRGDmsrgd](?:[0-9]{8}|[0-9]{3}[A-Za-z][0-9]{4})(?![A-Za-z0-9])"
 )
-_AT = re.compile(r"@| ?[(\[](?:at|AT)[)\]] ?| ?골뱅이 ?")
+_AT = re.compile(r"@| ?(?:[(\[](?:at|AT)[)\]]|골뱅이) ?")
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}(?![A-Za-z0-9])")
 _LOCAL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._%+-"
-_FILES = {
-    "png",
-    "jpg",
-    "jpeg",
-    "gif",
-    "svg",
-    "webp",
-    "css",
-    "js",
-    "ts",
-    "json",
-    "html",
-    "md",
-    "txt",
-}
+_FILES = frozenset(
+    ["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "json", "html", "md", "txt"]
+)
 _PATH = re.compile(r":[\w.~-]*/")
 _COUNTRY_CODE = re.compile(r"^(?:00)?820?")
 _PREFIX = re.compile(rf"(?:00)?(?:82)?0?(?:1[016-9]|{_AREA})")
@@ -146,12 +133,7 @@ def find(text: str) -> list[Match]:
     if first is None or not _HINTED.search(text, first.start()):
         return []
     plain = _ODD.sub(lambda odd: _ALIKE[odd[0]], text)
-    found, taken = [], bytearray(len(text))
-    for match in _candidates(plain):
-        if taken.find(1, match.start, match.end) < 0:
-            taken[match.start : match.end] = b"\1" * (match.end - match.start)
-            found.append(match)
-    return sorted(found, key=lambda match: match.start)
+    return sorted(_found(plain), key=lambda match: match.start)
 
 
 def masked(text: str) -> str:
@@ -167,147 +149,151 @@ def replaced(text: str, kinds: Collection[str] = KINDS) -> str:
 
 
 # --- candidates -----------------------------------------------------------------------------------
-def _candidates(text: str) -> Iterator[Match]:
+Judge = Callable[[str, int, int], bool | None]
+"""Says of a text's part: None for what is no personal data, else whether it is sure."""
+
+
+def _found(text: str) -> Iterator[Match]:
     """Yield what is personal data; where two overlap, the first one counts."""
-    yield from _emails(text)
+    taken = bytearray(len(text))
+    for kind, start, end, judge in _candidates(text):
+        if taken.find(1, start, end) < 0 and (is_sure := judge(text, start, end)) is not None:
+            taken[start:end] = b"\1" * (end - start)
+            yield Match(kind, start, end, is_sure)
+
+
+def _candidates(text: str) -> Iterator[tuple[str, int, int, Judge]]:
+    if any(mark in text for mark in ("@", "골뱅이", "at)", "at]", "AT)", "AT]")):
+        yield from _emails(text)
     for run in _RUN.finditer(text):
-        yield from _numbers(text, max(0, run.start() - 4), run.end())
+        for kind, written, judge in _FORMS:
+            for hit in written.finditer(text, max(0, run.start() - 4), run.end() + 1):
+                yield kind, hit.start(), hit.end(), judge
     if any(word in text for word in ("여권", "assport", "ASSPORT")):
-        yield from _passports(text)
+        for hit in _PASSPORT.finditer(text):
+            yield "passport", hit.start(), hit.end(), _passport
 
 
-def _emails(text: str) -> Iterator[Match]:
+def _emails(text: str) -> Iterator[tuple[str, int, int, Judge]]:
     for at in _AT.finditer(text):
         before = text[max(0, at.start() - 64) : at.start()]
         local = before[len(before.rstrip(_LOCAL)) :].lstrip(".-+%")
-        start = at.start() - len(local)
         domain = _DOMAIN.match(text, at.end(), at.end() + 255)
-        if local and domain and text[start - 1 : start] != "@" and not _is_file(text, domain):
-            yield Match("email", start, domain.end(), True)
+        if local and domain:
+            yield "email", at.start() - len(local), domain.end(), _email
 
 
-def _is_file(text: str, domain: re.Match[str]) -> bool:
-    """Tell `logo@2x.png` and `git@host.example:folder/name` from addresses."""
-    return domain[0].rpartition(".")[2].lower() in _FILES or bool(_PATH.match(text, domain.end()))
+# --- judges ---------------------------------------------------------------------------------------
+def _email(text: str, start: int, end: int) -> bool | None:
+    """Tell an address from `@name@host.example`, `logo@2x.png` and `git@host.example:folder/name`."""
+    is_file = text[start:end].rpartition(".")[2].lower() in _FILES or _PATH.match(text, end)
+    return None if is_file or text[start - 1 : start] == "@" else True
 
 
-def _numbers(text: str, start: int, end: int) -> Iterator[Match]:
-    for name, form in _FORMS.items():
-        for hit in form.finditer(text, start, end):
-            is_sure = _JUDGES[name](text, hit)
-            if is_sure is not None:
-                yield Match(name.removeprefix("old "), hit.start(), hit.end(), is_sure)
+def _passport(text: str, start: int, end: int) -> bool | None:
+    is_said = "passport" in vicinity.words(text, start, end)
+    return True if is_said or vicinity.follows(text, end, "passport", 12) else None
 
 
-def _passports(text: str) -> Iterator[Match]:
-    for hit in _PASSPORT.finditer(text):
-        is_one = _word(text, hit) == "passport"
-        if is_one or vicinity.follows(text, hit.end(), "passport", 12):
-            yield Match("passport", hit.start(), hit.end(), True)
-
-
-# --- judges: None for what is not one, else whether it is sure ------------------------------------
-def _resident(text: str, hit: re.Match[str]) -> bool | None:
-    number, word = _digits(hit[0]), _word(text, hit)
+def _resident(text: str, start: int, end: int) -> bool | None:
+    number, words = _digits(text[start:end]), vicinity.words(text, start, end)
     born = identifiers.birth(number)
-    if born is None or word == "corporate":
+    if born is None or words[:1] in (["corporate"], ["other"]):
         return None
-    if word == "resident":
+    if "resident" in words:
         return True
     agrees = identifiers.resident_agrees(number)
-    if "-" not in hit[0]:
-        is_other = word in ("other", "account", "card") or identifiers.barcode_agrees(number)
-        return None if is_other or not agrees or _is_inside(text, hit) else True
-    if agrees or word == "other":
-        return agrees or None
+    if "-" not in text[start:end]:
+        is_other = words[:1] in (["account"], ["card"]) or identifiers.barcode_agrees(number)
+        is_one = agrees and not is_other and not vicinity.is_inside(text, start, end)
+        return True if is_one else None
     is_old = date.today().year - born.year > OLDEST
-    return None if is_old or identifiers.corporate_agrees(number) else False
+    is_doubtful = is_old or identifiers.corporate_agrees(number)
+    return agrees if agrees or not is_doubtful else None
 
 
-def _mobile(text: str, hit: re.Match[str]) -> bool | None:
-    number = _COUNTRY_CODE.sub("0", _digits(hit[0]))
-    is_bare, is_short = hit[0].isdigit(), len(number) < 11 and number.startswith("010")
-    is_phones = _word(text, hit) == "phone"
-    if _is_version(text, hit) or (is_bare and is_short):
+def _mobile(text: str, start: int, end: int) -> bool | None:
+    written = text[start:end]
+    number = _COUNTRY_CODE.sub("0", _digits(written))
+    is_bare, is_short = written.isdigit(), len(number) < 11 and number.startswith("010")
+    is_phones = "phone" in vicinity.words(text, start, end)
+    if _is_version(text, start, end) or (is_bare and is_short):
         return None
-    if is_bare and not is_phones and (not hit[0].startswith("010") or _is_inside(text, hit)):
+    is_likely = written.startswith("010") and not vicinity.is_inside(text, start, end)
+    if is_bare and not is_phones and not is_likely:
         return None
     return is_phones or not (is_bare or is_short)
 
 
-def _landline(text: str, hit: re.Match[str]) -> bool | None:
-    word, number = _word(text, hit), _digits(hit[0])
-    rest = number[len(_prefix(number)) :]
-    is_area = _prefix(number)[-2:] != "70" and "50" not in _prefix(number)
-    if _is_version(text, hit) or (is_area and rest[0] == "0"):
+def _landline(text: str, start: int, end: int) -> bool | None:
+    written, words = text[start:end], vicinity.words(text, start, end)
+    prefix = _prefix(_digits(written))
+    exchange = _digits(written)[len(prefix)]
+    is_area = "70" not in prefix and "50" not in prefix
+    is_other = "other" in words or vicinity.is_numbered(text, start, end)
+    if is_other or _is_version(text, start, end) or (is_area and exchange == "0"):
         return None
-    if word == "phone":
+    if "phone" in words:
         return True
-    is_spaced = hit[0].replace(" ", "").isdigit()
-    is_other = word == "other" or vicinity.is_numbered(text, hit.start(), hit.end())
-    return None if is_spaced or is_other else ")" in hit[0] or "+" in hit[0]
+    is_bare = not re.search(r"[-.)]\D*[0-9]{3,4}\D+[0-9]{4}$", written)
+    is_dotted = "." in written and exchange == "1"
+    return None if is_bare or is_dotted else ")" in written or "+" in written
 
 
-def _card(text: str, hit: re.Match[str]) -> bool | None:
-    number, word = _digits(hit[0]), _word(text, hit)
-    is_bare = hit[0].isdigit()
+def _card(text: str, start: int, end: int) -> bool | None:
+    number, words = _digits(text[start:end]), vicinity.words(text, start, end)
+    is_bare, is_said = text[start:end].isdigit(), words[:1] == ["card"]
     if not identifiers.card_agrees(number):
-        is_said = word == "card" and not is_bare and len(number) == 16
-        return False if is_said else None
-    if is_bare and (word not in ("", "card") or _is_inside(text, hit)):
-        return None
-    return None if word == "other" else not is_bare or word == "card"
+        return False if is_said and not is_bare and len(number) == 16 else None
+    is_inside = is_bare and vicinity.is_inside(text, start, end)
+    is_other = bool(words) and not is_said if is_bare else "other" in words
+    return None if is_inside or is_other else is_said or not is_bare
 
 
-def _driver(text: str, hit: re.Match[str]) -> bool | None:
-    word = _word(text, hit)
-    if word == "driver":
+def _driver(text: str, start: int, end: int) -> bool | None:
+    words = vicinity.words(text, start, end)
+    if "driver" in words:
         return True
-    return None if word in ("other", "account", "card") or "-" not in hit[0] else False
+    is_other = words[:1] in (["other"], ["account"], ["card"])
+    return None if is_other or "-" not in text[start:end] else False
 
 
-def _business(text: str, hit: re.Match[str]) -> bool | None:
-    word, agrees = _word(text, hit), identifiers.business_agrees(_digits(hit[0]))
-    if word == "business":
+def _business(text: str, start: int, end: int) -> bool | None:
+    agrees = identifiers.business_agrees(_digits(text[start:end]))
+    words = vicinity.words(text, start, end)
+    if "business" in words:
         return agrees
-    is_one = agrees and "-" in hit[0] and word not in ("other", "account", "corporate")
-    return True if is_one else None
+    is_other = words[:1] in (["other"], ["account"], ["corporate"])
+    is_written_so = "-" in text[start:end] or words[:1] == ["registered"]
+    return True if agrees and is_written_so and not is_other else None
 
 
-def _account(text: str, hit: re.Match[str]) -> bool | None:
-    is_said = _word(text, hit) == "account"
-    if not 10 <= len(_digits(hit[0])) <= 14:
+def _account(text: str, start: int, end: int) -> bool | None:
+    groups = re.findall("[0-9]+", text[start:end])
+    if not 10 <= sum(map(len, groups)) <= 14 or vicinity.is_counted(text, start, end):
         return None
-    if not is_said and not vicinity.is_banks(text, hit.start(), hit.end()):
+    is_said = vicinity.words(text, start, end)[:1] == ["account"]
+    if not is_said and not vicinity.is_banks(text, start, end):
         return None
-    if hit[0].isdigit():
-        return False
-    is_known = tuple(map(len, re.findall("[0-9]+", hit[0]))) in SHAPES
-    return is_known if is_known or (is_said and "-" in hit[0]) else None
-
-
-_JUDGES: dict[str, Callable[[str, re.Match[str]], bool | None]] = {
-    "resident": _resident, "mobile": _mobile, "landline": _landline, "card": _card,
-    "account": _account, "business": _business, "driver": _driver, "old driver": _driver,
-}  # fmt: skip
-
-
-def _word(text: str, hit: re.Match[str]) -> str:
-    return vicinity.word(text, hit.start(), hit.end())
-
-
-def _is_inside(text: str, hit: re.Match[str]) -> bool:
-    return vicinity.is_inside(text, hit.start(), hit.end())
-
-
-def _is_version(text: str, hit: re.Match[str]) -> bool:
-    """Tell whether dots go on where a number with dots ends or begins."""
-    if "." not in hit[0]:
-        return False
-    before, behind = text[max(0, hit.start() - 2) : hit.start()], text[hit.end() : hit.end() + 2]
-    return (before[:1].isdigit() and before[1:] == ".") or (
-        behind[:1] == "." and behind[1:].isdigit()
+    is_known = tuple(map(len, groups)) in SHAPES
+    return (
+        is_known if is_known or len(groups) == 1 or (is_said and "-" in text[start:end]) else None
     )
+
+
+_FORMS: tuple[tuple[str, re.Pattern[str], Judge], ...] = (
+    ("resident", _WRITTEN["resident"], _resident), ("mobile", _WRITTEN["mobile"], _mobile),
+    ("driver", _WRITTEN["old driver"], _driver), ("driver", _WRITTEN["driver"], _driver),
+    ("card", _WRITTEN["card"], _card), ("landline", _WRITTEN["landline"], _landline),
+    ("business", _WRITTEN["business"], _business), ("account", _WRITTEN["account"], _account),
+)  # fmt: skip
+"""In the order in which they take digits from each other."""
+
+
+def _is_version(text: str, start: int, end: int) -> bool:
+    """Tell whether dots go on where a number with dots ends or begins."""
+    around = text[max(0, start - 2) : start] + "0" + text[end : end + 2]
+    return "." in text[start:end] and bool(re.search(r"[0-9]\.0|0\.[0-9]", around))
 
 
 def _digits(written: str) -> str:
