@@ -7,14 +7,14 @@ import re
 
 LABELS = {
     "corporate": "법인 등록|법인",
-    "resident": "주민 등록|주민|외국인 등록|거소 신고",
+    "resident": "주민 등록|외국인 등록|거소 신고|신분증",
     "registered": "등록",
-    "phone": "전 화|전 송|문의처|연락|휴대 폰|휴대 전화|휴대|핸드폰|폰|모바일|팩스|문자|안심|수신|발신"
+    "phone": "전 화|전 송|문의처|연락|휴대 폰|휴대 전화|휴대|핸드폰|폰|모바일|팩스|문자|안심|수신|발신|내선"
     "|fax|tel|hp|h.p|phone|mobile|☎|☏",
     "card": "카드|card",
     "account": "계좌|통장|입금|송금|이체|출금|예금주|은행|뱅크|새마을금고|우체국|농협|수협|신협",
     "passport": "여권|passport",
-    "driver": "면허",
+    "driver": "운전 면허|면허",
     "business": "사업자 등록|사업자",
     "other": "주문|송장|코드|시리얼|일련|모델|품번|부품|특허|출원|쿠폰|상품권|버전|isbn|pnu|s/n",
 }
@@ -22,7 +22,8 @@ LABELS = {
 _SAYS_NUMBER = ("corporate", "registered")
 """Those that say so only before 번호."""
 _MORE = {
-    "phone": r"(?<![a-z])[tmfh][.)]|문의(?=[ :(]|하시|해 )",
+    "resident": r"주민 {0,3}번호",
+    "phone": r"(?<![a-z])[tmfh][.):]|문의(?=[ :(]|하시|해 )|걸(?=면|어|었)",
     "other": r"(?<=[가-힣])번호|(?<![a-z])id(?![a-z])",
 }
 
@@ -35,40 +36,64 @@ def _pattern(name: str, words: str) -> str:
 
 
 _FIRST = "".join(
-    {word[0] for words in LABELS.values() for word in words.split("|")} | set("tmfh번i문")
+    {word[0] for words in LABELS.values() for word in words.split("|")} | set("tmfh번i문걸")
 )
 _LABEL = re.compile(
-    f"(?=[{_FIRST}])(?:{'|'.join(_pattern(name, words) for name, words in LABELS.items())})"
+    f"(?=[{_FIRST}])(?:{'|'.join(_pattern(name, words) for name, words in LABELS.items())}"
+    "|(?P<unknown>(?<=[가-힣] )번호))"
 )
-_BEHIND = re.compile(rf"[ ),]{{0,2}}(?:(?:으로|로|에|을|를|은|는|이|가) ?)?(?:{_LABEL.pattern})")
+_BEHIND = re.compile(
+    rf"[ ),]{{0,2}}(?:번? ?(?:으로|로|에|을|를|은|는|이|가) ?)?(?:{_LABEL.pattern})"
+)
 REACH = 40
 """How far before a number a word may stand, in code points."""
-NEAR = 12
+NEAR = 6
 """How far a word may stand that says the number is something else."""
+_OURS = re.compile(
+    r"\[?(?:주민등록번호|전화번호|이메일|카드번호|계좌번호|사업자등록번호|여권번호|운전면허번호)\]"
+)
+"""What stands where personal data stood (training/datasets/personal.py) names no other number."""
+_JOINED = re.compile("[ :=은는이가을를()|/.]{0,4}")
 _SPENT = re.compile(r"[0-9]{4}")
 _BANK = "국민|신한|우리|하나|기업|농협|수협|신협|산업|카카오|토스|케이|부산|대구|광주|전북|경남|제주|씨티|제일|새마을|우체국"
-_BANK_BEFORE = re.compile(rf"(?:{_BANK})[ :(,/|]{{0,3}}$")
+_BANK_BEFORE = re.compile(rf"(?:{_BANK})[ :(,/|]{{0,3}}\Z")
 _BANK_BEHIND = re.compile(rf"[ (,/|]{{0,3}}(?:KB|NH|IBK|SC)? ?(?:{_BANK})")
 _UNIT = re.compile(" ?(?:원|만|천|억|개|건|명|%)")
-_GLUED = re.compile(r"[A-Za-z0-9_][-.]?$|[A-Za-z_]$")
+_GLUED = re.compile(r"[A-Za-z0-9_][-.]?\Z|[A-Za-z_]\Z")
 _GOES_ON = re.compile(r"[A-Za-z_]|[-.][A-Za-z0-9]")
-_LINK = re.compile(r"""(?:://|www\.|[A-Za-z0-9]\.[a-z]{2,6}/)[^\s()<>"']*$""")
+_MORE_DIGITS = re.compile(" [0-9]")
+_LINK = re.compile(r"""(?:://|www\.|[A-Za-z0-9]\.[a-z]{2,6}/)[^\s()<>"']*\Z""")
 
 
 def words(text: str, start: int, end: int) -> list[str]:
-    """Return what words before a number (the nearest first), then one right behind it, call it.
+    """Return what words before a number (the nearest first), then one right behind it, call it."""
+    found, said = before(text, start), behind(text, end)
+    return [*found, said] if said and found[:1] != ["other"] else found
 
-    Each is one of LABELS; `other` is among them only where it is about this number.
+
+def before(text: str, start: int) -> list[str]:
+    """Return what words before a number call it, the nearest first.
+
+    Each is one of LABELS, or `unknown` for a number of something; `other` comes first or not at all, and only where it is about this number.
     """
-    before = text[max(0, start - REACH) : start].lower()
-    found = [
-        hit.lastgroup or ""
-        for hit in _LABEL.finditer(before)
-        if hit.lastgroup != "other" or _is_next(before, hit.end())
-    ]
-    behind = _BEHIND.match(text[end : end + 20].lower())
-    is_said = behind is not None and behind.lastgroup != "other"
-    return found[::-1] + ([behind.lastgroup or ""] if behind and is_said else [])
+    read = _OURS.sub(" ", text[max(0, start - REACH) : start].lower())
+    hits = list(_LABEL.finditer(read))[::-1]
+    found = [hit.lastgroup or "" for hit in hits if hit.lastgroup != "other"]
+    is_other = bool(hits) and hits[0].lastgroup == "other" and _is_next(read, hits[0].end())
+    return ["other", *found] if is_other else found
+
+
+def behind(text: str, end: int) -> str:
+    """Return what a word right behind a number calls it, or nothing."""
+    hit = _BEHIND.match(text[end : end + 20].lower())
+    return hit.lastgroup or "" if hit and hit.lastgroup != "other" else ""
+
+
+def is_called(text: str, start: int, name: str) -> bool:
+    """Tell whether a word of this name stands right before a number, particles aside."""
+    hits = list(_LABEL.finditer(text[max(0, start - REACH) : start].lower()))
+    gap = text[start - min(start, REACH) : start][hits[-1].end() :] if hits else ""
+    return bool(hits) and hits[-1].lastgroup == name and _JOINED.fullmatch(gap) is not None
 
 
 def _is_next(before: str, end: int) -> bool:
@@ -77,14 +102,17 @@ def _is_next(before: str, end: int) -> bool:
 
 def follows(text: str, end: int, name: str, reach: int) -> bool:
     """Tell whether a word of this name stands within `reach` code points behind a number."""
-    behind = _LABEL.search(text[end : end + reach].lower())
+    behind = _LABEL.search(_OURS.sub(" ", text[end : end + reach].lower()))
     return behind is not None and behind.lastgroup == name
 
 
-def is_banks(text: str, start: int, end: int) -> bool:
-    """Tell whether a bank's short name, which may mean other things too, adjoins a number."""
-    before = text[max(0, start - 10) : start]
-    return bool(_BANK_BEFORE.search(before) or _BANK_BEHIND.match(text, end))
+def is_behind_bank(text: str, start: int) -> bool:
+    """Tell whether a bank's short name, which may mean other things too, stands before a number."""
+    return _BANK_BEFORE.search(text[max(0, start - 10) : start]) is not None
+
+
+def is_before_bank(text: str, end: int) -> bool:
+    return _BANK_BEHIND.match(text, end) is not None
 
 
 def is_inside(text: str, start: int, end: int) -> bool:
@@ -96,6 +124,13 @@ def is_inside(text: str, start: int, end: int) -> bool:
 def is_counted(text: str, start: int, end: int) -> bool:
     """Tell whether a number counts something, as money."""
     return text[start - 1 : start] in ("₩", "$") or bool(_UNIT.match(text, end))
+
+
+def is_listed(text: str, start: int, end: int) -> bool:
+    """Tell whether spaces part a number from other digits."""
+    return bool(
+        re.match("[0-9] ", text[max(0, start - 2) : start]) or _MORE_DIGITS.match(text, end)
+    )
 
 
 def is_numbered(text: str, start: int, end: int) -> bool:
