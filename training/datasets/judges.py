@@ -62,24 +62,27 @@ _FILES = frozenset(
 )
 _PATH = re.compile(r":[\w.~-]*/")
 _COUNTRY_CODE = re.compile(r"^(?:00)?820?")
+_DOTTED = re.compile(r"[0-9]\.0|0\.[0-9]")
 _PREFIX = re.compile(rf"(?:00)?(?:82)?0?(?:1[016-9]|{_AREA})")
 
 
 def candidates(text: str) -> Iterator[tuple[str, int, int, Judge]]:
     """Yield kind, start, end and judge of what may be personal data, the most certain form first."""
-    if any(mark in text for mark in ("@", "골뱅이", "at)", "at]", "AT)", "AT]")):
-        yield from _emails(text)
+    yield from _emails(text)
     for run in _RUN.finditer(text):
-        for kind, written, judge in _FORMS:
-            for hit in written.finditer(text, max(0, run.start() - 4), run.end() + 1):
-                yield kind, hit.start(), hit.end(), judge
+        start, end = run.span()
+        for kind, length, written, judge in _FORMS:
+            if end - start >= length:
+                for hit in written.finditer(text, max(0, start - 4), end + 1):
+                    yield kind, hit.start(), hit.end(), judge
     if any(word in text for word in ("여권", "assport", "ASSPORT")):
         for hit in _PASSPORT.finditer(text):
             yield "passport", hit.start(), hit.end(), _passport
 
 
 def _emails(text: str) -> Iterator[tuple[str, int, int, Judge]]:
-    for at in AT.finditer(text):
+    spoken = "골뱅이" in text or "at)" in text or "at]" in text or "AT" in text
+    for at in AT.finditer(text) if spoken or "@" in text else ():
         before = text[max(0, at.start() - 64) : at.start()]
         local = before[len(before.rstrip(_LOCAL)) :].lstrip(".-+%")
         domain = _DOMAIN.match(text, at.end(), at.end() + 255)
@@ -102,7 +105,7 @@ def _passport(text: str, start: int, end: int) -> bool | None:
 def _resident(text: str, start: int, end: int) -> bool | None:
     number, words = digits(text[start:end]), vicinity.words(text, start, end)
     born = identifiers.birth(number)
-    if born is None or words[:1] in (["corporate"], ["other"]):
+    if born is None or words[0] in ("corporate", "other"):
         return None
     if "resident" in words:
         return True
@@ -120,7 +123,7 @@ def _mobile(text: str, start: int, end: int) -> bool | None:
     is_bare, is_split = written.isdigit(), len(re.findall("[0-9]+", written)) > 2
     is_short = digits(written).startswith("010") and len(digits(written)) < 11
     is_phones = "phone" in vicinity.words(text, start, end)
-    if _is_version(text, start, end) or (is_short and not is_split):
+    if _is_dotted(text, start, end) or (is_short and not is_split):
         return None
     is_likely = written.startswith("010") and not vicinity.is_inside(text, start, end)
     if is_bare and not is_phones and not is_likely:
@@ -130,24 +133,25 @@ def _mobile(text: str, start: int, end: int) -> bool | None:
 
 def _landline(text: str, start: int, end: int) -> bool | None:
     written, words = text[start:end], vicinity.words(text, start, end)
-    is_other = words[:1] == ["other"] or vicinity.is_numbered(text, start, end)
-    if is_other or _is_version(text, start, end):
+    is_foreign = written.isdigit() and written.startswith("82")
+    is_other = words[0] == "other" or vicinity.is_numbered(text, start, end)
+    if is_other or _is_dotted(text, start, end):
         return None
-    if _SURE_LANDLINE.match(written) or ("phone" in words and not written.startswith("82")):
+    if _SURE_LANDLINE.match(written) or ("phone" in words and not is_foreign):
         return True
     if _LIKELY_LANDLINE.match(written):
         return False
-    is_alone = words[:1] != ["account"] and not _is_part(text, start, end)
+    is_alone = words[0] != "account" and not _is_part(text, start, end)
     return False if is_alone and _PLAIN_LANDLINE.fullmatch(written) else None
 
 
 def _card(text: str, start: int, end: int) -> bool | None:
     number, words = digits(text[start:end]), vicinity.words(text, start, end)
-    is_bare, is_said = text[start:end].isdigit(), words[:1] == ["card"]
+    is_bare, is_said = text[start:end].isdigit(), words[0] == "card"
     if not identifiers.card_agrees(number):
         return False if is_said and not is_bare and len(number) == 16 else None
     is_inside = is_bare and _is_part(text, start, end)
-    is_other = words[:1] == ["other"] or (is_bare and words[:1] == ["account"])
+    is_other = words[0] == "other" or (is_bare and words[0] == "account")
     return None if is_inside or is_other else is_said or not is_bare
 
 
@@ -155,7 +159,7 @@ def _driver(text: str, start: int, end: int) -> bool | None:
     words, is_split = vicinity.words(text, start, end), "-" in text[start:end]
     if "driver" in words:
         return True if is_split or not identifiers.is_dated(digits(text[start:end])) else None
-    is_other = words[:1] in (["other"], ["account"], ["card"])
+    is_other = words[0] in ("other", "account", "card")
     return None if is_other or not is_split else False
 
 
@@ -164,25 +168,24 @@ def _business(text: str, start: int, end: int) -> bool | None:
     words = vicinity.words(text, start, end)
     if "business" in words and (agrees or vicinity.is_called(text, start, "business")):
         return agrees
-    is_other = words[:1] in (["other"], ["account"], ["corporate"])
-    is_written_so = "-" in text[start:end] or words[:1] == ["registered"]
+    is_other = words[0] in ("other", "account", "corporate")
+    is_written_so = "-" in text[start:end] or words[0] == "registered"
     return True if agrees and is_written_so and not is_other else None
 
 
 def _account(text: str, start: int, end: int) -> bool | None:
     groups = re.findall("[0-9]+", text[start:end])
-    is_other = _is_part(text, start, end) or vicinity.is_numbered(text, start, end)
-    if is_other or not 10 <= sum(map(len, groups)) <= 14:
+    if not 10 <= sum(map(len, groups)) <= 14 or vicinity.is_numbered(text, start, end):
         return None
-    is_said = vicinity.before(text, start)[:1] == ["account"] or vicinity.is_behind_bank(
-        text, start
-    )
+    if "-" not in text[start:end] and _is_part(text, start, end):
+        return None
+    is_named = vicinity.is_called(text, start, "account") or vicinity.is_behind_bank(text, start)
     if len(groups) == 1:
-        return False if is_said and not identifiers.is_dated(groups[0]) else None
-    is_known = "-".join(str(len(group)) for group in groups) in SHAPES
-    if is_known and (is_said or _is_before_bank(text, start, end)):
-        return True
-    return False if is_said and "-" in text[start:end] else None
+        return False if is_named and not identifiers.is_dated(groups[0]) else None
+    is_said = is_named or vicinity.before(text, start)[:1] == ["account"]
+    if "-".join(str(len(group)) for group in groups) not in SHAPES:
+        return False if is_named and "-" in text[start:end] else None
+    return True if is_said or _is_before_bank(text, start, end) else None
 
 
 def _is_before_bank(text: str, start: int, end: int) -> bool:
@@ -191,19 +194,21 @@ def _is_before_bank(text: str, start: int, end: int) -> bool:
     return is_named and vicinity.before(text, start)[:1] != ["other"]
 
 
-_FORMS: tuple[tuple[str, re.Pattern[str], Judge], ...] = (
-    ("resident", _WRITTEN["resident"], _resident), ("mobile", _WRITTEN["mobile"], _mobile),
-    ("driver", _WRITTEN["old driver"], _driver), ("driver", _WRITTEN["driver"], _driver),
-    ("card", _WRITTEN["card"], _card), ("landline", _WRITTEN["landline"], _landline),
-    ("business", _WRITTEN["business"], _business), ("account", _WRITTEN["account"], _account),
+_FORMS: tuple[tuple[str, int, re.Pattern[str], Judge], ...] = (
+    ("resident", 13, _WRITTEN["resident"], _resident), ("mobile", 9, _WRITTEN["mobile"], _mobile),
+    ("driver", 10, _WRITTEN["old driver"], _driver), ("driver", 12, _WRITTEN["driver"], _driver),
+    ("card", 14, _WRITTEN["card"], _card), ("landline", 8, _WRITTEN["landline"], _landline),
+    ("business", 10, _WRITTEN["business"], _business),
+    ("account", 10, _WRITTEN["account"], _account),
 )  # fmt: skip
-"""In the order in which they take digits from each other."""
+"""Kind, length from first digit to last, form, judge, in the order in which they take digits."""
 
 
-def _is_version(text: str, start: int, end: int) -> bool:
-    """Tell whether dots go on where a number with dots ends or begins."""
+def _is_dotted(text: str, start: int, end: int) -> bool:
+    """Tell a version or a decimal: dots go on where a number begins or ends."""
     around = text[max(0, start - 2) : start] + "0" + text[end : end + 2]
-    return "." in text[start:end] and bool(re.search(r"[0-9]\.0|0\.[0-9]", around))
+    is_plain = text[start:end].isdigit()
+    return (is_plain or "." in text[start:end]) and bool(_DOTTED.search(around))
 
 
 def _is_part(text: str, start: int, end: int) -> bool:

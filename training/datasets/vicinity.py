@@ -53,30 +53,34 @@ _OURS = re.compile(
     r"\[?(?:주민등록번호|전화번호|이메일|카드번호|계좌번호|사업자등록번호|여권번호|운전면허번호)\]"
 )
 """What stands where personal data stood (training/datasets/personal.py) names no other number."""
-_JOINED = re.compile("[ :=은는이가을를()|/.]{0,4}")
+_JOINED = re.compile("[ :=()|/.,\n은는이가을를로으에도]{0,6}")
 _SPENT = re.compile(r"[0-9]{4}")
 _BANK = "국민|신한|우리|하나|기업|농협|수협|신협|산업|카카오|토스|케이|부산|대구|광주|전북|경남|제주|씨티|제일|새마을|우체국"
-_BANK_BEFORE = re.compile(rf"(?:{_BANK})[ :(,/|]{{0,3}}\Z")
+_BANK_BEFORE = re.compile(rf"(?:{_BANK}|KB|NH|IBK|SC)[ :(,/|]{{0,3}}\Z")
 _BANK_BEHIND = re.compile(rf"[ (,/|]{{0,3}}(?:KB|NH|IBK|SC)? ?(?:{_BANK})")
 _UNIT = re.compile(" ?(?:원|만|천|억|개|건|명|%)")
 _GLUED = re.compile(r"[A-Za-z0-9_][-.]?\Z|[A-Za-z_]\Z")
 _GOES_ON = re.compile(r"[A-Za-z_]|[-.][A-Za-z0-9]")
 _MORE_DIGITS = re.compile(" [0-9]")
-_LINK = re.compile(r"""(?:://|www\.|[A-Za-z0-9]\.[a-z]{2,6}/)[^\s()<>"']*\Z""")
+_LINK = re.compile(r"""(?:://|www\.|(?:\A|[\s(<"'])[A-Za-z0-9.-]+\.[a-z]{2,6}/)[^\s()<>"']*\Z""")
 
 
 def words(text: str, start: int, end: int) -> list[str]:
-    """Return what words before a number (the nearest first), then one right behind it, call it."""
+    """Return what words before a number (the nearest first), then one right behind it, call it.
+
+    Each is one of LABELS, or `unknown`; `other` comes first or not at all. `[""]` where there is
+    none.
+    """
     found, said = before(text, start), behind(text, end)
-    return [*found, said] if said and found[:1] != ["other"] else found
+    return [*found, said] if found[:1] != ["other"] and (said or not found) else found
 
 
 def before(text: str, start: int) -> list[str]:
     """Return what words before a number call it, the nearest first.
 
-    Each is one of LABELS, or `unknown` for a number of something; `other` comes first or not at all, and only where it is about this number.
+    `unknown` is a number of something; `other` counts only where it is about this number.
     """
-    read = _OURS.sub(" ", text[max(0, start - REACH) : start].lower())
+    read = _read(text, start)
     hits = list(_LABEL.finditer(read))[::-1]
     found = [hit.lastgroup or "" for hit in hits if hit.lastgroup != "other"]
     is_other = bool(hits) and hits[0].lastgroup == "other" and _is_next(read, hits[0].end())
@@ -91,9 +95,14 @@ def behind(text: str, end: int) -> str:
 
 def is_called(text: str, start: int, name: str) -> bool:
     """Tell whether a word of this name stands right before a number, particles aside."""
-    hits = list(_LABEL.finditer(text[max(0, start - REACH) : start].lower()))
-    gap = text[start - min(start, REACH) : start][hits[-1].end() :] if hits else ""
-    return bool(hits) and hits[-1].lastgroup == name and _JOINED.fullmatch(gap) is not None
+    read = _read(text, start)
+    hits = list(_LABEL.finditer(read))
+    is_last = bool(hits) and hits[-1].lastgroup == name
+    return is_last and _JOINED.fullmatch(read, hits[-1].end()) is not None
+
+
+def _read(text: str, start: int) -> str:
+    return _OURS.sub(" ", text[max(0, start - REACH) : start].lower())
 
 
 def _is_next(before: str, end: int) -> bool:
@@ -112,6 +121,7 @@ def is_behind_bank(text: str, start: int) -> bool:
 
 
 def is_before_bank(text: str, end: int) -> bool:
+    """Tell whether such a name stands behind a number."""
     return _BANK_BEHIND.match(text, end) is not None
 
 
