@@ -20,7 +20,7 @@ from studio import refusals
 from training.errors import UserError
 
 logger = logging.getLogger(__name__)
-STATUSES = {"model_unknown": 404, "job_unknown": 404, "engine_away": 503}
+STATUSES = {"model_unknown": 404, "job_unknown": 404, "file_unknown": 404, "engine_away": 503}
 """Of errors that are not simply a request that can't be carried out (422)."""
 LINE_GOES_ON = re.compile(rb"\\[ \t]*(?=\r?\n)")
 EXPECTED: dict[str, Promise] = {

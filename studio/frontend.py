@@ -42,7 +42,7 @@ ICONS = (
     "circle-help", "circle-x", "clock", "code", "columns-2", "copy", "cpu", "database",
     "download", "ellipsis", "file-text", "folder", "hourglass", "info", "key-round",
     "languages", "link", "list", "loader-circle", "lock", "log-out", "menu", "message-square",
-    "monitor", "moon", "panel-left", "panel-right", "pause", "pencil", "play", "plus", "power",
+    "monitor", "moon", "panel-left", "panel-right", "pause", "pencil", "play", "plus", "power", "printer",
     "refresh-cw", "rotate-ccw", "search", "settings-2", "sliders-horizontal", "square", "sun",
     "sun-moon", "thumbs-down", "thumbs-up", "trash-2", "triangle-alert", "upload", "user",
     "user-plus", "users", "x",

@@ -348,6 +348,9 @@ BROKER_FOLDER = DATA / "broker"
 
 # --- the product's own bounds -----------------------------------------------------------------
 MIN_EXAMPLES = integer("DADEUM_MIN_EXAMPLES", 200, 1, 1_000_000)
+PERSONAL_DATA = text("DADEUM_PERSONAL_DATA", "warn")
+if PERSONAL_DATA not in ("warn", "block"):
+    raise ImproperlyConfigured("DADEUM_PERSONAL_DATA must be warn or block.")
 MODEL_ALIASES = pairs("DADEUM_MODEL_ALIASES")
 FETCH_ALLOW = networks("DADEUM_FETCH_ALLOW")
 FETCH_SECONDS = integer("DADEUM_FETCH_SECONDS", 600, 1, 86_400)

@@ -1,13 +1,13 @@
-"""The REST door of jobs and models: parse, call one verb, answer. Holds no rules."""
+"""The REST door of jobs, files and models: parse, call one verb, answer. Holds no rules."""
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from ninja import Query, Router
 
 from training import bases, jobs, naming, recipe, wire
-from training.datasets import versions
+from training.datasets import reports, versions
 from training.errors import UserError, about
-from training.models import Job, TunedModel
+from training.models import DatasetVersion, Job, TunedModel
 
 router = Router()
 LIMIT = Query(20, ge=1, le=100)
@@ -73,6 +73,13 @@ def cancel(request: HttpRequest, job_id: str) -> dict:
     return wire.job(job)
 
 
+@router.get("/files/{file_id}/report", response=wire.Report, tags=["training"])
+def get_report(request: HttpRequest, file_id: str) -> dict:
+    """Show what is wrong with a training file; the first call has it checked."""
+    version = _file(request, file_id)
+    return wire.report(version, reports.of(version))
+
+
 @router.get("/models", response=wire.Models, tags=["models"])
 def list_models(request: HttpRequest) -> dict:
     """List one's own tuned models, newest first, then the base models."""
@@ -101,6 +108,15 @@ def _jobs(request: HttpRequest) -> QuerySet[Job]:
     """Return the jobs that were started; drafts are nobody's business but the wizard's."""
     started = Job.objects.filter(owner=request.user).exclude(status=Job.Status.DRAFT)
     return started.select_related("tuned")
+
+
+def _file(request: HttpRequest, file_id: str) -> DatasetVersion:
+    """Raises: UserError `file_unknown`, also for other people's."""
+    own = DatasetVersion.objects.filter(dataset__owner=request.user)
+    version = own.filter(pk=file_id.removeprefix(wire.FILE_MARK)).first()
+    if version is None or not file_id.startswith(wire.FILE_MARK):
+        raise UserError("file_unknown", id=file_id)
+    return version
 
 
 def _job(request: HttpRequest, job_id: str) -> Job:

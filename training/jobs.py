@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from training import bases, forecast, leases, recipe, registry, tasks, works
-from training.datasets import holding, versions
+from training.datasets import holding, reports, versions
 from training.errors import UserError
 from training.leases import Order
 from training.models import DatasetVersion, Job, JobEvent, TokenCount, TunedModel
@@ -154,6 +154,8 @@ def _data_blockers(job: Job) -> list[UserError]:
         return [UserError.of(version.error)]
     if version.example_count < settings.MIN_EXAMPLES:
         return [too_few(version)]
+    if personal := reports.blockers(version):
+        return personal
     count = token_count(job)
     if count is None or count.status in (TokenCount.Status.WAITING, TokenCount.Status.COUNTING):
         return [UserError("tokens_being_counted")]
@@ -258,7 +260,7 @@ def submit(
     return job
 
 
-PENDING = ("data_being_read", "tokens_being_counted")
+PENDING = ("data_being_read", "data_being_checked", "tokens_being_counted")
 
 
 def proceed(job: Job) -> None:

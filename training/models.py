@@ -138,6 +138,34 @@ class TokenCount(Leased):
         ]
 
 
+class DataReport(Leased):
+    """What is wrong with a version's rows, as they were at a fingerprint (datasets/check/)."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        CHECKING = "checking"
+        READY = "ready"
+        FAILED = "failed"
+
+    version = models.OneToOneField(DatasetVersion, models.CASCADE, related_name="report")
+    fingerprint = models.CharField(max_length=64)
+    """That of the version when the report was ordered; another one makes the report outdated."""
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    done_rows = models.PositiveIntegerField(default=0)
+    total_rows = models.PositiveIntegerField(default=0)
+    result = models.JSONField(default=dict, blank=True)
+    """findings and statistics (see datasets/check/report.py)."""
+    error = models.JSONField(null=True, blank=True)
+
+    @property
+    def is_busy(self) -> bool:
+        return self.status in (self.Status.WAITING, self.Status.CHECKING)
+
+    @property
+    def percent(self) -> int:
+        return min(99, 100 * self.done_rows // self.total_rows) if self.total_rows else 0
+
+
 class BaseDownload(Leased):
     """One base model on its way from the hub. Only hub/downloads.py writes `status`."""
 

@@ -286,7 +286,7 @@ def resolve(
         "lora_rank": lambda: 16,
         "lora_alpha": lambda: 2 * values["lora_rank"],
         "warmup_ratio": lambda: 0.1,
-        "validation_share": lambda: min(0.1, 500 / max(examples, 1)),
+        "validation_share": lambda: automatic_validation_share(examples),
         "seed": lambda: SEED,
     }
     for knob in knobs_of(method):
@@ -303,6 +303,11 @@ def automatic_epochs(examples: int) -> int:
     if examples * 3 > 25_000:
         return max(1, 25_000 // examples)
     return 3
+
+
+def automatic_validation_share(examples: int) -> float:
+    """A tenth, and 500 examples at most."""
+    return min(0.1, 500 / max(examples, 1))
 
 
 def validation_count(examples: int, share: float) -> int:

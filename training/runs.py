@@ -1,5 +1,5 @@
-"""What the lanes do: run the trainer for the next job and write down how it ended (heavy); read
-and count data, then move on the jobs that waited for it (light)."""
+"""What the lanes do: run the trainer for the next job and write down how it ended (heavy); read,
+count and check data, then move on the jobs that waited for it (light)."""
 
 import fcntl
 import logging
@@ -12,9 +12,9 @@ from functools import partial
 from django.conf import settings
 
 from training import jobs, registry, tasks
-from training.datasets import versions
+from training.datasets import reports, versions
 from training.errors import UserError
-from training.models import Job
+from training.models import DatasetVersion, Job
 from training.supervise import Outcome, supervise
 
 logger = logging.getLogger(__name__)
@@ -22,11 +22,18 @@ logger = logging.getLogger(__name__)
 
 def read(pk: str) -> None:
     versions.read(pk)
+    if version := DatasetVersion.objects.filter(pk=pk).first():
+        reports.of(version)
     jobs.proceed_all()
 
 
 def count(pk: str) -> None:
     versions.count(pk)
+    jobs.proceed_all()
+
+
+def check(pk: str) -> None:
+    reports.check(pk)
     jobs.proceed_all()
 
 

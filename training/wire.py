@@ -11,9 +11,10 @@ from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError
 
-from training import naming, recipe, wording
+from training import naming, recipe, report_words, wording
 from training.bases import Base
-from training.models import Job, TunedModel
+from training.datasets import store, versions
+from training.models import DataReport, DatasetVersion, Job, TunedModel
 
 JOB_MARK, FILE_MARK = "ftjob-", "file-"
 Auto = Literal["auto"]
@@ -135,6 +136,35 @@ class Deleted(Schema):
     deleted: Literal[True] = True
 
 
+class Cure(Schema):
+    name: str
+    label: str
+    examples: int
+    """How many examples it takes out or writes anew."""
+
+
+class Finding(Schema):
+    """One thing that the data report found."""
+
+    name: str
+    level: Literal["bad", "warn", "info"]
+    message: str
+    reason: str
+    count: int
+    examples: list[int]
+    """Numbers of the first ones, from 1."""
+    cures: list[Cure]
+
+
+class Report(Schema):
+    id: str
+    object: Literal["file.report"] = "file.report"
+    status: Literal["in_progress", "ready", "error"]
+    error: Problem | None
+    findings: list[Finding]
+    statistics: dict
+
+
 def page(found: list[dict], has_more: bool = False) -> dict:
     """Return a list as OpenAI's clients page through it."""
     first, last = (found[0]["id"], found[-1]["id"]) if found else (None, None)
@@ -187,15 +217,52 @@ def hyperparameters(row: Job) -> dict:
     }
 
 
+def report(version: DatasetVersion, made: DataReport | None) -> dict:
+    """Return the data report on a version, as far as it is made."""
+    is_ready = made is not None and made.status == DataReport.Status.READY
+    error = version.error or (made.error if made else None)
+    found = made.result if made and is_ready else {"findings": [], "statistics": {}}
+    return {
+        "id": FILE_MARK + version.pk,
+        "status": "error" if error else "ready" if is_ready else "in_progress",
+        "error": _problem(error, None) if error else None,
+        "findings": [_finding(version, one) for one in found["findings"]],
+        "statistics": found["statistics"],
+    }
+
+
+def _finding(version: DatasetVersion, finding: dict) -> dict:
+    words = report_words.say(finding)
+    view = store.view(versions.folder(version))
+    shown = [view.number(position) + 1 for group in finding["shown"] for position in group]
+    return {
+        "name": finding["key"],
+        "level": finding["level"],
+        "message": words.what,
+        "reason": words.why,
+        "count": finding["count"],
+        "examples": shown,
+        "cures": [
+            {"name": how, "label": words.cures[how], "examples": count}
+            for how, count in finding["cures"].items()
+        ],
+    }
+
+
 def problem(row: Job) -> dict | None:
     """Say why a job failed; what kept it from the line lay in what it was given."""
     if not row.error:
         return None
-    code, words = row.error["code"], wording.say(row.error["code"], row.error.get("params"))
     field = None
     if not row.queued_at:
-        field = "base_model" if code.startswith(("base_", "gate_")) else "training_file"
-    return {"code": code, "message": f"{words.what} {words.cure}", "param": field}
+        is_base = row.error["code"].startswith(("base_", "gate_"))
+        field = "base_model" if is_base else "training_file"
+    return _problem(row.error, field)
+
+
+def _problem(error: dict, field: str | None) -> dict:
+    words = wording.say(error["code"], error.get("params"))
+    return {"code": error["code"], "message": f"{words.what} {words.cure}", "param": field}
 
 
 def estimated_finish(row: Job) -> int | None:

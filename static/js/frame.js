@@ -35,6 +35,7 @@ document.addEventListener("click", (event) => {
     event.preventDefault();
     dialog.showModal();
   }
+  if (event.target.closest("[data-prints]")) window.print();
   const closer = event.target.closest("[data-closes]");
   if (closer) {
     event.preventDefault();

@@ -10,8 +10,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from studio.views import layouts
-from training.datasets import editing, segments, store, versions
+from studio.views import findings, layouts
+from training.datasets import editing, reports, segments, store, versions
 from training.datasets.versions import newest
 from training.models import Dataset, DatasetVersion, Job
 
@@ -47,6 +47,13 @@ def numbered(version: DatasetVersion, start: int, count: int) -> list[Numbered]:
     return [
         Numbered(number, row.example, row.position) for number, row in enumerate(rows, start + 1)
     ]
+
+
+def at(version: DatasetVersion, positions: list[int]) -> list[Numbered]:
+    """Return the rows at rising positions that are still there."""
+    view = store.view(versions.folder(version))
+    live = [position for position in positions if view.is_live(position)]
+    return [Numbered(view.number(place) + 1, example, place) for place, example in view.at(live)]
 
 
 def matching(version: DatasetVersion, words: str, start: int) -> tuple[list[Numbered], int]:
@@ -111,15 +118,30 @@ def dataset(request: HttpRequest, pk: str) -> HttpResponse:
         else 0,
         "layout_form": layouts.form_of(version),
     }
+    context |= findings.found(version) | findings.undo_of(request, version)
     return render(request, "datasets/dataset.html", context | page_of(request, version))
 
 
 def page_of(request: HttpRequest, version: DatasetVersion) -> dict:
-    """Return the page of examples that the address asks for, of all or of those with some words."""
+    """Return the page of examples that the address asks for: of all, of those that a finding of the
+    report concerns, or of those with some words.
+
+    Raises: UserError `report_outdated`.
+    """
     if version.status != DatasetVersion.Status.READY or not version.example_count:
         return {"page": None, "examples": []}
     words = request.GET.get("q", "").strip()[:200]
     asked = request.GET.get("page", "1")
+    key = request.GET.get("finding", "")
+    if said := findings.words_of(version, key):
+        positions = reports.positions(version, key)
+        page = Paginator(positions, PAGE).get_page(asked)
+        return {
+            "page": page,
+            "examples": at(version, page.object_list),
+            "finding": said,
+            "finding_key": key,
+        }
     if not words:
         page = Paginator(range(version.example_count), PAGE).get_page(asked)
         return {"page": page, "examples": numbered(version, (page.number - 1) * PAGE, PAGE)}

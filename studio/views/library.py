@@ -243,7 +243,7 @@ def go_back(request: HttpRequest, pk: str, number: int) -> HttpResponse:
     version = get_object_or_404(dataset.versions, number=number)
     editing.go_back(dataset, version)
     messages.success(request, _("{number}판의 예제로 되돌렸습니다.").format(number=number))
-    return back(dataset)
+    return redirect(safe_next(request, reverse("dataset", args=[pk])))
 
 
 @require_form

@@ -19,7 +19,7 @@ from studio.data_forms import LibraryForm, UploadForm, UrlForm
 from studio.data_forms import library as own_library
 from studio.forms import MethodForm, ModelForm, RecipeForm
 from studio.middleware import wants_json
-from studio.views import cards, layouts, lines
+from studio.views import cards, findings, layouts, lines
 from studio.views.datasets import numbered
 from studio.views.drafts import Step, Summary
 from training import bases, jobs, recipe, recipe_file, samples, wording
@@ -198,6 +198,7 @@ def show_data(request: HttpRequest, job: Job, status: int = 200, **forms: object
         "upload_limit": settings.UPLOAD_LIMIT_BYTES,
         "minimum": settings.MIN_EXAMPLES,
         **state_of(job.version),
+        **findings.undo_of(request, job.version),
     }
     return show(request, job, 3, status, **context | forms)
 
@@ -209,7 +210,8 @@ def state_of(version: DatasetVersion | None) -> dict:
     is_ready = version.status == DatasetVersion.Status.READY
     found = numbered(version, 0, SHOWN_EXAMPLES) if is_ready and version.example_count else []
     problems = versions.problems(version, 0, SHOWN_PROBLEMS) if version.problem_count else []
-    return {"examples": found, "problems": problems, "layout_form": layouts.form_of(version)}
+    context = {"examples": found, "problems": problems, "layout_form": layouts.form_of(version)}
+    return context | findings.found(version)
 
 
 def use(request: HttpRequest, job: Job, version: DatasetVersion) -> HttpResponse:

@@ -7,7 +7,7 @@ import pytest
 import serving
 
 from training import runs, tasks
-from training.models import DatasetVersion, Job, TokenCount
+from training.models import DataReport, DatasetVersion, Job, TokenCount
 
 
 @pytest.fixture(autouse=True)
@@ -86,11 +86,13 @@ def files(settings):
 
 @pytest.fixture
 def light_lane():
-    """Do what waits in the light lane: read, then count."""
+    """Do what waits in the light lane: read, then check and count."""
 
     def work() -> None:
         for version in DatasetVersion.objects.filter(status="waiting"):
             runs.read(version.pk)
+        for report in DataReport.objects.filter(status="waiting"):
+            runs.check(str(report.pk))
         for count in TokenCount.objects.filter(status="waiting"):
             runs.count(count.pk)
 

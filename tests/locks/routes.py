@@ -161,6 +161,9 @@ ROUTES: dict[str, Route] = {
     "data/<str:pk>/refresh/": Route(OWNER, DATA, answers={"POST": 422}),  # it came as a file
     "data/<str:pk>/purge/": Route(OWNER, DATA),
     "data/<str:pk>/versions/<int:number>/": Route(OWNER, DATA),
+    "data/<str:pk>/report/": Route(OWNER, DATA),
+    "data/<str:pk>/check/": Route(OWNER, DATA),
+    "data/<str:pk>/cure/": Route(OWNER, DATA, answers={"POST": 422}),  # nothing was checked
     "data/<str:pk>/problems/": Route(OWNER, DATA),
     "data/<str:pk>/problems.csv": Route(OWNER, DATA),
     "data/<str:pk>/download.<str:ending>": Route(OWNER, DATA),
@@ -181,6 +184,7 @@ ROUTES: dict[str, Route] = {
     "v1/training/fine_tune/<job_id>/cancel": Route(
         OWNER, ("public_queued", "public_finished"), answers={"POST": 200}
     ),
+    "v1/files/<file_id>/report": Route(OWNER, ("public_file",)),
     "v1/models": Route(EVERYBODY),
     "v1/models/<model_id>": Route(OWNER, ("public_model",)),
     "v1/models/<model_id>/load": Route(OWNER, ("public_model",), answers=AWAY),
@@ -224,6 +228,8 @@ def thing(mine, name: str) -> str:
         return "classify"
     if name == "public_model":
         return naming.of(mine.tuned)
+    if name == "public_file":
+        return wire.FILE_MARK + mine.version.pk
     if name.startswith("public_"):
         return wire.JOB_MARK + getattr(mine, name.removeprefix("public_")).pk
     return str(getattr(mine, name).pk)

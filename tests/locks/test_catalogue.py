@@ -21,6 +21,9 @@ SPEAKS_KOREAN = {
     "training/lm/builtin.py", "training/management/commands/finetune.py",
     # what people's files say, the sample's own data, the template of bases that have none
     "training/datasets/names.py", "training/datasets/shapes.py", "training/samples.py", "training/chat.py",
+    # what texts are looked through for
+    "training/datasets/check/features.py", "training/datasets/check/patterns.py",
+    "training/datasets/personal.py", "training/datasets/vicinity.py",
     # Korean numbers and dates, and the name of the language
     "studio/templatetags/studio.py", "studio/settings.py",
 }  # fmt: skip

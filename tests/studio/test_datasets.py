@@ -66,7 +66,7 @@ def test_the_page_follows_the_reading_and_loads_anew_at_its_end(signed_in, user,
     assert "617 B / 1 KB" in polled.text and "<h1" not in polled.text
     DatasetVersion.objects.update(status="ready")
     assert signed_in.get(url, headers=HTMX).headers["HX-Refresh"] == "true"
-    assert "every 1s" not in signed_in.get(url).text
+    assert f'hx-get="{url}"' not in signed_in.get(url).text
 
 
 def test_a_dataset_leads_to_a_draft_that_has_it(signed_in, user, make, base):

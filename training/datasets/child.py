@@ -10,11 +10,13 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 
 from training import lifeline
+from training.chat import Example
 from training.datasets import layout, segments, store
 from training.datasets.choices import ENCODINGS, Choices
 from training.datasets.read import Reader
@@ -26,6 +28,8 @@ CPU_SECONDS = 3600
 REPORT_SECONDS = 0.25
 ROWS_BETWEEN_LOOKS = 200
 EXIT_USER_ERROR, EXIT_STOPPED = 2, 75
+ROWS = "rows"
+"""File of the positions that are to be written anew."""
 
 
 class Progress:
@@ -56,6 +60,9 @@ def run(folder: Path) -> None:
     order = json.loads((folder / "order.json").read_text("utf-8"))
     if order["source"] == "merge":
         say("read", **merge(folder, [Path(part) for part in order["parts"]]))
+        return
+    if order["source"] == "rewrite":
+        say("read", **rewrite(folder, order))
         return
     raw = folder / order["raw"]
     choices = Choices.of(order.get("choices"))
@@ -123,12 +130,35 @@ def read(folder: Path, raw: Path, choices: Choices) -> dict:
 
 def merge(folder: Path, parts: list[Path]) -> dict:
     """Write the rows of other folders into this one and return what is to be told."""
-    progress = Progress("merge", unit="rows")
     total = sum(len(store.view(part)) for part in parts)
+    return _written(folder, chain.from_iterable(map(store.iterate, parts)), total)
+
+
+def rewrite(folder: Path, order: dict) -> dict:
+    """Write the rows of another folder into this one, some of them as a cure has it; return what is
+    to be told."""
+    from training.datasets.check import cures  # here: no other reading needs numpy
+
+    part = Path(order["part"])
+    rows = array("I", (part / ROWS).read_bytes())
+    mending = cures.mend(order["key"], order["how"], order["params"])
+    view = store.view(part)
+    concerned = {view.number(position) for position in rows}
+    found = (
+        cures.rewritten(example, mending) if number in concerned else example
+        for number, example in enumerate(store.iterate(part))
+    )  # fmt: skip
+    return _written(folder, found, len(view))
+
+
+def _written(folder: Path, found: Iterable[Example | None], total: int) -> dict:
+    """Write examples and return what is to be told; None is one that is left out."""
+    progress = Progress("merge", unit="rows")
     segments.clear(folder)
     with segments.Writer(folder) as writer:
-        for number, example in enumerate(chain.from_iterable(map(store.iterate, parts))):
-            writer.add(example)
+        for number, example in enumerate(found):
+            if example:
+                writer.add(example)
             if number % ROWS_BETWEEN_LOOKS == 0:
                 progress(number, total)
         written = writer.close()

@@ -7,7 +7,7 @@ changes: the next edit opens a version of its own beside it.
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -16,12 +16,14 @@ from django.db import transaction
 
 from training.chat import Example
 from training.datasets import room, segments, shapes, store, versions
+from training.datasets.check import cures
 from training.datasets.holding import (
     RAW,
     discard,
     folder,
     freeze,
     hold,
+    is_true,
     lock,
     newest,
     next_number,
@@ -35,6 +37,8 @@ from training.models import Dataset, DatasetVersion, Job
 Source, Status = DatasetVersion.Source, DatasetVersion.Status
 COPIED = ("file_name", "url", "encoding", "format", "notes", "layout", "choices", "size_bytes")
 """What a version tells of the file that its rows came from."""
+REWRITTEN_AT_ONCE = 1000
+"""Most rows that a request writes anew by itself."""
 
 
 def example_of(turns: Iterable[tuple[str, str]]) -> Example:
@@ -168,11 +172,78 @@ def _beside(dataset: Dataset, parent: DatasetVersion, **fields: Any) -> DatasetV
         **{name: getattr(parent, name) for name in COPIED} | fields,
     )
     store.branch(folder(parent), folder(version))
+    store.share_features(folder(parent), folder(version))
     if dataset == parent.dataset and (folder(parent) / segments.PROBLEMS).exists():
         store.link(folder(parent) / segments.PROBLEMS, folder(version) / segments.PROBLEMS)
         version.problem_count = parent.problem_count
         version.save(update_fields=["problem_count"])
     return version
+
+
+# --- many rows at once ------------------------------------------------------------------------
+@contextmanager
+def _as_seen(dataset: Dataset, fingerprint: str) -> Iterator[DatasetVersion]:
+    """Hold a dataset whose newest version's rows are those that somebody speaks of."""
+    with _held(dataset) as latest:
+        if latest.fingerprint != fingerprint or not is_true(latest):
+            raise UserError("report_outdated")
+        yield latest
+
+
+def leave_out(dataset: Dataset, fingerprint: str, positions: Iterable[int]) -> DatasetVersion:
+    """Open a version without some rows; the rows as they were stay in the one before.
+
+    Raises: UserError `report_outdated`, `data_being_read`, `data_not_readable`, `too_many_changes`.
+    """
+    with _as_seen(dataset, fingerprint) as latest, _opened(latest) as version:
+        store.remove(folder(version), positions)
+    return version
+
+
+def rewrite(
+    dataset: Dataset, fingerprint: str, positions: Sequence[int], key: str, how: str, params: dict
+) -> DatasetVersion:
+    """Open a version in which some rows are written anew as a cure has it (check/cures.py). Many rows
+    are written by a worker: the version is busy till then.
+
+    Raises: UserError `report_outdated`, `data_being_read`, `data_not_readable`, `upload_disk`,
+    `quota_full`.
+    """
+    with _as_seen(dataset, fingerprint) as latest:
+        left = store.CHANGE_LIMIT - _view(latest).changes
+        if len(positions) > min(REWRITTEN_AT_ONCE, left):
+            return _order_rewriting(latest, positions, key, how, params)
+        mending = cures.mend(key, how, params)
+        found = _view(latest).at(list(positions))
+        with _opened(latest) as version:
+            mended = {position: cures.rewritten(example, mending) for position, example in found}
+            store.replace_many(folder(version), mended)
+        return version
+
+
+@contextmanager
+def _opened(latest: DatasetVersion) -> Iterator[DatasetVersion]:
+    """Open a version of its own for one change of many rows, so that it can be taken back alone."""
+    version = _successor(latest, latest)
+    try:
+        yield version
+    except store.TooManyChanges:
+        raise UserError("too_many_changes", limit=store.CHANGE_LIMIT) from None
+    write_down(version)
+
+
+def _order_rewriting(
+    latest: DatasetVersion, positions: Sequence[int], key: str, how: str, params: dict
+) -> DatasetVersion:
+    room.refuse_beyond_disk(latest.size_bytes)
+    room.refuse_beyond_quota(latest.dataset.owner, latest.size_bytes)
+    freeze(latest)
+    version = DatasetVersion.objects.create(
+        dataset=latest.dataset, number=next_number(latest.dataset), parent=latest,
+        source=Source.EDIT, **{name: getattr(latest, name) for name in COPIED},
+    )  # fmt: skip
+    Job.objects.filter(status=Job.Status.DRAFT, version=latest).update(version=version)
+    return versions.order_rewriting(version, latest, positions, key=key, how=how, params=params)
 
 
 # --- versions ---------------------------------------------------------------------------------

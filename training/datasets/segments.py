@@ -24,6 +24,8 @@ SEGMENT_ROWS = 100_000
 PROBLEM_LIMIT = 10_000
 """Most problems kept; all are counted."""
 MANIFEST, PROBLEMS = "manifest.json", "problems.jsonl"
+FEATURES = "features-*.npz"
+"""What the data report keeps of segments (check/rows.py)."""
 QUOTE = json.encoder.encode_basestring
 ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -148,7 +150,14 @@ def fingerprint(segments: list[Segment]) -> str:
 def clear(folder: Path) -> None:
     """Remove what a Writer leaves, whole or half; the manifest goes first."""
     (folder / MANIFEST).unlink(missing_ok=True)
-    for pattern in ("segment-*", f"{PROBLEMS}*", f"{MANIFEST}.part", "changes.jsonl", "gone*"):
+    for pattern in (
+        "segment-*",
+        f"{PROBLEMS}*",
+        f"{MANIFEST}.part",
+        "changes.jsonl",
+        "gone*",
+        FEATURES,
+    ):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 

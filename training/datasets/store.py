@@ -219,6 +219,21 @@ def replace(folder: Path, position: int, example: Example) -> None:
         _append(folder, [_change(position, example)])
 
 
+def replace_many(folder: Path, found: dict[int, Example | None]) -> None:
+    """Put other examples in the places of live rows, and remove those that have none.
+
+    Raises: TooManyChanges, and nothing is changed.
+    """
+    with _changing(folder) as before:
+        if before.changes + len(found) > CHANGE_LIMIT:
+            raise TooManyChanges
+        lines = [
+            _change(position, example) if example else _line({"at": position, "gone": True})
+            for position, example in found.items()
+        ]
+        _append(folder, lines)
+
+
 def add(folder: Path, found: Iterable[Example]) -> list[int]:
     """Add examples behind the last row and return their positions.
 
@@ -347,6 +362,12 @@ def branch(source: Path, target: Path) -> None:
     for name in (CHANGES, GONE, MANIFEST):  # the manifest last: without it nothing is there
         if (source / name).exists() or name == MANIFEST:
             _copy(source / name, target / name)
+
+
+def share_features(source: Path, target: Path) -> None:
+    """Let a branch have what the data report keeps of the segments."""
+    for path in source.glob(segments.FEATURES):
+        link(path, target / path.name)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -7,6 +7,8 @@ is done by a child process in the light lane (child.py, count.py), never in the 
 import json
 import shutil
 import time
+from array import array
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from django.db import IntegrityError, transaction
 from training import bases, leases, tasks
 from training.chat import Example
 from training.datasets import fetch, holding, room, segments, store
+from training.datasets.child import ROWS
 from training.datasets.holding import ORDER, RAW, folder, has_raw
 from training.datasets.holding import freeze as freeze
 from training.datasets.holding import newest as newest
@@ -91,6 +94,18 @@ def order_merging(version: DatasetVersion, parts: list[DatasetVersion]) -> Datas
     for part, place in zip(parts, places, strict=True):
         store.branch(folder(part), place)
     return _order(version, {"source": "merge", "parts": [str(place) for place in places]})
+
+
+def order_rewriting(
+    version: DatasetVersion, latest: DatasetVersion, positions: Iterable[int], **cure: Any
+) -> DatasetVersion:
+    """Queue the writing of a version with the rows of another as they are now, some of them written
+    anew as a cure has it: its finding's key, how, and the finding's params."""
+    place = folder(version) / PARTS / "0"
+    place.mkdir(parents=True, mode=0o700)
+    store.branch(folder(latest), place)
+    (place / ROWS).write_bytes(array("I", positions).tobytes())
+    return _order(version, {"source": "rewrite", "part": str(place), **cure})
 
 
 def _order(version: DatasetVersion, order: dict) -> DatasetVersion:

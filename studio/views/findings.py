@@ -1,0 +1,104 @@
+"""What a page shows of a data report: cards with words, examples and buttons; and the notice of a cure."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+from training import report_words
+from training.datasets import personal, reports, store, versions
+from training.datasets.check import terms
+from training.models import DataReport, DatasetVersion
+
+SNIPPET = 240
+"""Code points of a question or an answer that are shown of an example."""
+SHOWN_GROUPS = 3
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One row of a finding, shortened."""
+
+    number: int
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One finding as a page shows it."""
+
+    finding: dict
+    words: report_words.Said
+    groups: list[list[Shown]]
+
+    @property
+    def buttons(self) -> list[tuple[str, str, int]]:
+        """How, what the button says, and how many rows it takes; the gentlest one first."""
+        return [
+            (how, self.words.cures[how], count)
+            for how, count in self.finding["cures"].items()
+            if count and how in self.words.cures
+        ]
+
+
+def found(version: DatasetVersion | None) -> dict:
+    """Return a version's report as far as it is made: `report`, `cards`, `tally` by level."""
+    made = reports.of(version) if version else None
+    if made is None:
+        return {"report": None}
+    cards = cards_of(version, made) if made.status == DataReport.Status.READY else []
+    levels = [card.finding["level"] for card in cards]
+    return {
+        "report": made,
+        "cards": cards,
+        "tally": {level: levels.count(level) for level in terms.LEVELS},
+    }
+
+
+def cards_of(version: DatasetVersion, made: DataReport) -> list[Card]:
+    view = store.view(versions.folder(version))
+    return [
+        Card(finding, report_words.say(finding), groups_of(view, finding))
+        for finding in made.result["findings"]
+    ]
+
+
+def groups_of(view: store.View, finding: dict) -> list[list[Shown]]:
+    """Return the first examples of a finding, as far as they are still there."""
+    groups = []
+    for group in finding["shown"][:SHOWN_GROUPS]:
+        live = sorted(position for position in group if view.is_live(position))
+        groups.append([shown(view, position) for position in live])
+    return [group for group in groups if group]
+
+
+def shown(view: store.View, position: int) -> Shown:
+    """Return a row in short; what is personal in it is hidden, and stands in what is shown."""
+    ((_, example),) = view.at([position])
+    question, answer = (shortened(said.content) for said in example.messages[-2:])
+    return Shown(view.number(position) + 1, question, answer)
+
+
+def shortened(text: str) -> str:
+    matches = personal.find(text)
+    start = max(0, matches[0].start - SNIPPET // 3) if matches else 0
+    part = personal.masked(text)[start : start + SNIPPET]
+    return "…" * (start > 0) + part + "…" * (start + SNIPPET < len(text))
+
+
+def words_of(version: DatasetVersion, key: str) -> report_words.Said | None:
+    """Return what a finding of a version's present report says; None where there is no such one."""
+    made = DataReport.objects.filter(version=version, fingerprint=version.fingerprint).first()
+    finding = reports.finding_of(made, key) if made else None
+    return report_words.say(finding) if finding else None
+
+
+def undo_of(request: HttpRequest, version: DatasetVersion | None) -> dict:
+    """Return the version to which the cure that just happened can be taken back, for its notice."""
+    asked = request.GET.get("cured", "")
+    if not version or not asked.isdecimal() or len(asked) > 8:
+        return {}
+    before = version.dataset.versions.filter(number=int(asked)).first()
+    if before is None or (version.parent_id, version.number) != (before.pk, before.number + 1):
+        return {}
+    return {"cured": before, "masked": "masked" in request.GET}

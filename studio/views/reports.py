@@ -1,0 +1,50 @@
+"""Doors of the data report: its page, which is its fragment too, and its buttons."""
+
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from studio.views.datasets import own
+from studio.views.findings import found
+from studio.views.frame import safe_next
+from training.datasets import reports
+from training.datasets.check import terms
+from training.datasets.versions import newest
+
+
+@require_GET
+def report(request: HttpRequest, pk: str) -> HttpResponse:
+    """The report on a page that can be printed; for its own polling only the findings."""
+    dataset = get_object_or_404(own(request), pk=pk)
+    version = newest(dataset)
+    context = {"dataset": dataset, "version": version} | found(version)
+    if request.htmx:
+        onward = safe_next(request, reverse("dataset", args=[pk]))
+        context |= {"report_next": onward, "is_brief": "brief" in request.GET}
+        return render(request, "datasets/_report.html", context)
+    return render(request, "datasets/report.html", context)
+
+
+@require_POST
+def cure(request: HttpRequest, pk: str) -> HttpResponse:
+    """Cure a finding: a new version, with a way back on the page that comes."""
+    dataset = get_object_or_404(own(request), pk=pk)
+    said = request.POST
+    before = newest(dataset)
+    reports.cure(dataset, said.get("key", ""), said.get("how", ""), said.get("seen", ""))
+    onward = safe_next(request, reverse("dataset", args=[pk]))
+    asked = {"cured": before.number}
+    if said.get("how") == terms.MASK:
+        asked["masked"] = 1
+    return redirect(f"{onward}?{urlencode(asked)}")
+
+
+@require_POST
+def again(request: HttpRequest, pk: str) -> HttpResponse:
+    """Check once more what could not be checked."""
+    dataset = get_object_or_404(own(request), pk=pk)
+    reports.again(newest(dataset))
+    return redirect(safe_next(request, reverse("dataset", args=[pk])))

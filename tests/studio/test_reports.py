@@ -1,0 +1,156 @@
+"""The data report on pages: in the wizard, on the dataset's page, by itself; and its buttons."""
+
+import re
+
+import pytest
+
+from tests.datasets import planted
+from training import runs
+from training.chat import Example, Message
+from training.datasets import editing, reports, segments, store, versions
+from training.models import DataReport, Dataset, DatasetVersion, Job
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def dataset(user, make) -> Dataset:
+    """Thirty clean rows, one of them twice, one with a telephone number, one that tries to be HTML."""
+    version = make.version(user)
+    rows = [(row["prompt"], row["completion"]) for row in planted.clean(30)]
+    rows += [
+        rows[4],
+        ("연락처는요", "010-2345-6789로 전화하십시오."),
+        ("<script>x()</script>", "null"),
+    ]
+    with segments.Writer(versions.folder(version)) as writer:
+        for question, answer in rows:
+            writer.add(Example((Message("user", question), Message("assistant", answer))))
+    version.example_count = len(rows)
+    version.fingerprint = store.fingerprint(versions.folder(version))
+    version.save()
+    return version.dataset
+
+
+def check(dataset: Dataset) -> DataReport:
+    made = reports.of(versions.newest(dataset))
+    runs.check(str(made.pk))
+    made.refresh_from_db()
+    assert made.status == "ready", made.error
+    return made
+
+
+def cure(client, dataset: Dataset, key: str, how: str, **more):
+    seen = versions.newest(dataset).fingerprint
+    sent = {"key": key, "how": how, "seen": seen} | more
+    return client.post(f"/data/{dataset.pk}/cure/", sent)
+
+
+def test_the_page_follows_the_check_and_then_shows_it(signed_in, dataset):
+    url = f"/data/{dataset.pk}/"
+    page = signed_in.get(url).text
+    assert f'hx-get="{url}report/?next=' in page and "살펴보고 있습니다" in page
+    DataReport.objects.update(status="checking", done_rows=10, total_rows=33, token="t")
+    polled = signed_in.get(f"{url}report/?next={url}", headers=HTMX).text
+    assert "예제 33개 가운데 10개" in polled and "<h1" not in polled
+    DataReport.objects.update(status="waiting", token="")
+    check(dataset)
+    page = signed_in.get(url).text
+    assert "똑같은 예제가 되풀이됩니다: 1개." in page and "하나씩만 남기기" in page
+    assert f'hx-get="{url}report/' not in page
+
+
+def test_examples_of_a_finding_are_shown_escaped_and_personal_data_masked(signed_in, dataset):
+    check(dataset)
+    page = signed_in.get(f"/data/{dataset.pk}/report/").text
+    assert "<script>x()" not in page and "&lt;script&gt;x()" in page
+    assert "휴대전화 번호가 든 예제가 있습니다: 1개." in page
+    assert "010-" in page and "2345" not in page
+
+
+def test_a_cure_is_a_new_version_with_a_way_back(signed_in, dataset):
+    check(dataset)
+    answer = cure(signed_in, dataset, "duplicates", "keep_one")
+    assert answer.status_code == 302 and answer.url == f"/data/{dataset.pk}/?cured=1"
+    page = signed_in.get(answer.url).text
+    assert "고쳤습니다. 2판, 예제 32개." in page
+    assert f'action="/data/{dataset.pk}/versions/1/"' in page
+    signed_in.post(f"/data/{dataset.pk}/versions/1/")
+    assert (versions.newest(dataset).number, versions.newest(dataset).example_count) == (3, 33)
+    assert "고쳤습니다" not in signed_in.get(answer.url).text
+
+
+def test_masking_offers_to_purge_what_is_left_of_it(signed_in, dataset):
+    check(dataset)
+    answer = cure(signed_in, dataset, "personal_mobile", "mask")
+    page = signed_in.get(answer.url).text
+    assert f'href="/data/{dataset.pk}/purge/"' in page
+    assert "원본 파일과 이전 판에 남아 있습니다" in page
+
+
+def test_a_cure_of_what_changed_meanwhile_is_refused_in_words(signed_in, dataset):
+    check(dataset)
+    seen = versions.newest(dataset).fingerprint
+    editing.remove(dataset, [0])
+    answer = cure(signed_in, dataset, "duplicates", "keep_one", seen=seen)
+    assert answer.status_code == 422 and "점검한 뒤로 데이터가 바뀌었습니다" in answer.text
+    assert versions.newest(dataset).example_count == 32
+
+
+def test_the_rows_of_a_finding_are_shown_by_themselves(signed_in, dataset):
+    check(dataset)
+    page = signed_in.get(f"/data/{dataset.pk}/?finding=broken").text
+    assert re.findall(r'id="row-(\d+)"', page) == ["33"]
+    assert "비었거나 부호뿐인 답변이 있습니다: 1개." in page
+    everything = signed_in.get(f"/data/{dataset.pk}/?finding=nonsense").text
+    assert len(re.findall(r'id="row-(\d+)"', everything)) == 20
+
+
+def test_rows_of_a_finding_that_were_removed_meanwhile_are_not_shown(signed_in, dataset):
+    check(dataset)
+    editing.remove(dataset, [32])
+    page = signed_in.get(f"/data/{dataset.pk}/?finding=broken")
+    assert page.status_code == 200 and len(re.findall(r'id="row-(\d+)"', page.text)) == 20
+
+
+def test_a_check_that_failed_is_said_and_can_be_ordered_again(signed_in, dataset):
+    made = reports.of(versions.newest(dataset))
+    DataReport.objects.update(status="failed", error={"code": "check_crashed", "params": {}})
+    page = signed_in.get(f"/data/{dataset.pk}/").text
+    assert "여러 번 멈췄습니다" in page
+    assert signed_in.post(f"/data/{dataset.pk}/check/").status_code == 302
+    made.refresh_from_db()
+    assert made.status == "waiting"
+
+
+def test_data_that_can_not_be_read_has_no_report(signed_in, dataset):
+    DatasetVersion.objects.update(status="failed", error={"code": "file_empty", "params": {}})
+    assert signed_in.get(f"/data/{dataset.pk}/report/").status_code == 200
+    assert not DataReport.objects.exists()
+
+
+# --- the wizard -----------------------------------------------------------------------------------
+def test_step_three_shows_the_report_and_goes_on_with_the_cured_version(
+    signed_in, user, dataset, base
+):
+    check(dataset)
+    signed_in.post("/train/new/", {"version": versions.newest(dataset).pk})
+    here = f"/train/{Job.objects.get().pk}/data/"
+    assert "똑같은 예제가 되풀이됩니다: 1개." in signed_in.get(here).text
+    answer = cure(signed_in, dataset, "duplicates", "keep_one", next=here)
+    assert answer.url == f"{here}?cured=1"
+    assert Job.objects.get().version == versions.newest(dataset)
+    assert "고쳤습니다. 2판" in signed_in.get(answer.url).text
+
+
+def test_a_cure_leads_to_no_other_site(signed_in, dataset):
+    check(dataset)
+    answer = cure(signed_in, dataset, "duplicates", "keep_one", next="https://example.org/")
+    assert answer.url.startswith(f"/data/{dataset.pk}/")
+
+
+def test_english_has_the_report_too(signed_in, dataset):
+    check(dataset)
+    page = signed_in.get(f"/data/{dataset.pk}/report/", headers={"Accept-Language": "en"}).text
+    assert "Copies of other examples: 1." in page

@@ -1,0 +1,468 @@
+"""What is wrong with rows of data: every check by its name, and the rows that each cure takes.
+
+In: records of all live rows (rows.py). Out: findings, each with a count, some examples and what
+would mend it. A check's limits stand in its docstring; its words are wording's. Knows no files.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from training.datasets import personal
+from training.datasets.check import near
+from training.datasets.check.features import LANGUAGES, REGISTERS
+from training.datasets.check.patterns import Flag
+from training.datasets.check.rows import Rows
+from training.datasets.check.terms import (
+    BAD,
+    BALANCE,
+    INFO,
+    KEEP_ONE,
+    LEAVE_OUT,
+    MASK,
+    NORMALISE,
+    SURELY_PERSONAL,
+    WARN,
+    plain_text,
+)  # fmt: skip
+
+SHOWN, SHOWN_TOGETHER = 5, 4
+"""Examples of a finding, and rows of one example where they belong together."""
+SEED = 42
+REFUSALS_WANTED = 0.05
+"""Share of refusals beyond which a model learns to refuse too much (the guide's rule)."""
+SAME_ANSWER = 0.1
+"""Share of rows with one and the same answer that is too much where answers are no labels."""
+MANY = 20
+"""Rows below which shares say nothing."""
+MAIN_SHARE = 0.6
+"""Share from which on a language, a form or a register counts as the rule."""
+ODD_SHARE = 0.03
+"""Share of rows out of register below which a slip is no mixture."""
+LABELS, LABEL_LENGTH = 100, 30
+"""Most different answers of a classification, and their length in code points."""
+LABEL_ROWS = 5
+"""Rows that a label must have to be learnt."""
+LABEL_RATIO = 10
+"""How many times the rarest label the commonest may be there."""
+
+
+@dataclass
+class Finding:
+    """One thing that a check found. Row numbers count live rows from 0."""
+
+    key: str
+    level: str
+    """bad, warn or info."""
+    rows: np.ndarray
+    """The rows concerned, rising."""
+    cures: dict[str, np.ndarray] = field(default_factory=dict)
+    """What can be done -> the rows that it takes out or writes anew, rising."""
+    params: dict = field(default_factory=dict)
+    """Numbers and words for wording.py, and what a rewriting cure must know."""
+    groups: list[list[int]] = field(default_factory=list)
+    """Rows that belong together, for showing; without any, each stands for itself."""
+
+    def shown(self) -> list[list[int]]:
+        """Return the first examples: lists of rows that belong together."""
+        found = self.groups or [[int(row)] for row in self.rows[:SHOWN]]
+        return [group[:SHOWN_TOGETHER] for group in found[:SHOWN]]
+
+
+Check = Callable[["Data"], "Iterator[Finding]"]
+CHECKS: list[Check] = []
+
+
+def check(function: Check) -> Check:
+    CHECKS.append(function)
+    return function
+
+
+class Data:
+    """Records with what several checks ask of them."""
+
+    def __init__(
+        self, rows: Rows, *, minimum: int = 200, validation_share: float = 0.1,
+        beside: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        """`minimum` examples are needed to train; `validation_share` of them are held out; `beside`
+        are the questions of the data that was split off, or that this was split off from."""
+        self.rows = rows
+        self.records = rows.records
+        self.count = len(rows)
+        self.minimum = minimum
+        self.validation_share = validation_share
+        self.beside = beside
+        self.numbers = np.arange(self.count)
+        self.first_line = firsts(self.records["line"])
+        self.labels = self._labels()
+        """Hashes of the labels where the data is a classification, else empty; commonest first."""
+        self.label_counts = np.zeros(0, int)
+        if len(self.labels):
+            values, counts = np.unique(self.records["answer"], return_counts=True)
+            order = np.argsort(-counts, kind="stable")
+            self.labels, self.label_counts = values[order], counts[order]
+
+    def flagged(self, flag: Flag) -> np.ndarray:
+        return np.flatnonzero(self.records["flags"] & flag)
+
+    def _labels(self) -> np.ndarray:
+        """Return the different answers where they are few, short and come again."""
+        if self.count < MANY or np.percentile(self.records["answer_length"], 95) > LABEL_LENGTH:
+            return np.zeros(0, np.uint64)
+        values = np.unique(self.records["answer"])
+        is_few = 2 <= len(values) <= min(LABELS, self.count // 4)
+        return values if is_few else np.zeros(0, np.uint64)
+
+    def drawn(self, rows: np.ndarray, count: int) -> np.ndarray:
+        """Return `count` of some rows, drawn by chance but always the same ones, rising."""
+        count = int(min(max(count, 0), len(rows)))
+        return np.sort(np.random.default_rng(SEED).permutation(rows)[:count])
+
+
+def firsts(values: np.ndarray) -> np.ndarray:
+    """Return for each row the number of the first row with the same value."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+def together(first: np.ndarray, rows: np.ndarray) -> list[list[int]]:
+    """Return groups of the same first row among some rows, the largest ones first."""
+    order = rows[np.argsort(first[rows], kind="stable")]
+    _, starts = np.unique(first[order], return_index=True)
+    sizes = np.diff(np.append(starts, len(order)))
+    largest = np.argsort(-sizes, kind="stable")[:SHOWN]
+    shown = np.minimum(sizes, SHOWN_TOGETHER)
+    return [order[starts[i] : starts[i] + shown[i]].tolist() for i in largest]
+
+
+# --- rows that are there twice ------------------------------------------------------------------
+@check
+def duplicates(data: Data) -> Iterator[Finding]:
+    """Rows whose whole conversation is the same, letter by letter."""
+    again = np.flatnonzero(data.first_line != data.numbers)
+    if len(again):
+        originals = np.unique(data.first_line[again])
+        groups = together(data.first_line, np.union1d(originals, again))
+        yield Finding("duplicates", WARN, again, {KEEP_ONE: again}, groups=groups)
+
+
+@check
+def near_duplicates(data: Data) -> Iterator[Finding]:
+    """Rows of at least ten letters that share three quarters of their three-letter pieces or more,
+    beyond what a fifth of all rows share, and all numbers. One changed name is not told from one
+    changed word. Rows that are the same anyway count as one."""
+    sketches = data.rows.sketches.copy()
+    sketches[data.first_line != data.numbers] = 0
+    numbers = data.records["numbers"]
+    pairs = near.alike(sketches, numbers, data.rows.common, data.rows.texts)
+    twins = near.later_twins(pairs)
+    if twins:
+        again = np.array(sorted(twins))
+        kept = np.array([twins[row] for row in again.tolist()])
+        first = data.numbers.copy()
+        first[again] = kept
+        groups = together(first, np.union1d(kept, again))
+        yield Finding("near_duplicates", WARN, again, {KEEP_ONE: again}, groups=groups)
+
+
+@check
+def conflicts(data: Data) -> Iterator[Finding]:
+    """The same question (with all that was said before) with answers that differ in more than
+    blanks, case and end signs. Whether both may be right is the reader's to say."""
+    records = data.records
+    question = firsts(records["question"])
+    answer = firsts(records["answer"])
+    is_new = firsts(question * np.int64(data.count + 1) + answer) == data.numbers
+    different = np.bincount(question[is_new], minlength=data.count)
+    rows = np.flatnonzero(different[question] > 1)
+    if len(rows):
+        others = rows[answer[rows] != answer[question[rows]]]
+        cures = {KEEP_ONE: others, LEAVE_OUT: rows}
+        groups = together(question, rows[is_new[rows]])
+        count = int(np.count_nonzero(different > 1))
+        yield Finding("conflicts", WARN, rows, cures, {"questions": count}, groups)
+
+
+# --- answers ------------------------------------------------------------------------------------
+@check
+def refusals(data: Data) -> Iterator[Finding]:
+    """More than a twentieth of the answers refuse or say that they do not know, as the usual Korean
+    and English phrases have it; a phrase that is quoted in an answer counts too."""
+    rows = data.flagged(Flag.REFUSAL)
+    share = len(rows) / max(1, data.count)
+    if data.count >= MANY and share > REFUSALS_WANTED and not len(data.labels):
+        too_many = np.ceil((len(rows) - REFUSALS_WANTED * data.count) / (1 - REFUSALS_WANTED))
+        cures = {BALANCE: data.drawn(rows, int(too_many)), LEAVE_OUT: rows}
+        level = BAD if share >= 0.2 else WARN
+        yield Finding("refusals", level, rows, cures, {"share": share, "wanted": REFUSALS_WANTED})
+
+
+@check
+def same_answer(data: Data) -> Iterator[Finding]:
+    """One answer that stands in more than a tenth of the rows, where answers are no labels."""
+    if data.count < MANY or len(data.labels):
+        return
+    _, inverse, counts = np.unique(data.records["answer"], return_inverse=True, return_counts=True)
+    most = int(counts.argmax())
+    share = counts[most] / data.count
+    if share > SAME_ANSWER:
+        rows = np.flatnonzero(inverse == most)
+        kept = SAME_ANSWER / 2
+        extra = np.ceil((len(rows) - kept * data.count) / (1 - kept))
+        cures = {BALANCE: data.drawn(rows, int(extra))}
+        params = {
+            "share": float(share),
+            "answer": data.rows.answer(int(rows[0]))[:60],
+            "kept": kept,
+        }
+        yield Finding("same_answer", WARN, rows, cures, params)
+
+
+@check
+def label_skew(data: Data) -> Iterator[Finding]:
+    """A classification in which one label is there ten times as often as another, or a label less
+    than five times. A label is an answer; data is taken for a classification when its answers are
+    short (30 letters), few (100) and each there four times on average."""
+    counts = data.label_counts
+    if not len(counts) or (counts[0] <= LABEL_RATIO * counts[-1] and counts[-1] >= LABEL_ROWS):
+        return
+    limit = max(2 * int(np.median(counts)), LABEL_ROWS * 4)
+    too_many = [
+        data.drawn(np.flatnonzero(data.records["answer"] == label), int(count) - limit)
+        for label, count in zip(data.labels, counts, strict=True)
+        if count > limit
+    ]
+    rare = np.isin(data.records["answer"], data.labels[counts * LABEL_RATIO < counts[0]])
+    rare |= np.isin(data.records["answer"], data.labels[counts < LABEL_ROWS])
+    params = {
+        "most": int(counts[0]), "least": int(counts[-1]), "labels": len(counts), "limit": limit,
+        "commonest": _spelling(data, data.labels[0]), "rarest": _spelling(data, data.labels[-1]),
+    }  # fmt: skip
+    cures = {BALANCE: np.sort(np.concatenate(too_many))} if too_many else {}
+    yield Finding("label_skew", WARN, np.flatnonzero(rare), cures, params)
+
+
+def _spelling(data: Data, label: np.uint64) -> str:
+    """Return a label as it is written most often."""
+    rows = np.flatnonzero(data.records["answer"] == label)
+    _, first, counts = np.unique(
+        data.records["spelled"][rows], return_index=True, return_counts=True
+    )
+    return data.rows.answer(int(rows[first[counts.argmax()]]))
+
+
+@check
+def label_spellings(data: Data) -> Iterator[Finding]:
+    """Labels that differ in blanks, case or end signs only; the commonest spelling is kept."""
+    spelled, answer = data.records["spelled"], data.records["answer"]
+    odd, spellings = [], {}
+    for label in data.labels:
+        rows = np.flatnonzero(answer == label)
+        kinds, counts = np.unique(spelled[rows], return_counts=True)
+        if len(kinds) > 1:
+            odd.append(rows[spelled[rows] != kinds[counts.argmax()]])
+            wanted = _spelling(data, label)
+            spellings[plain_text(wanted)] = wanted
+    if odd:
+        rows = np.sort(np.concatenate(odd))
+        params = {"spellings": spellings, "labels": len(spellings)}
+        yield Finding("label_spellings", WARN, rows, {NORMALISE: rows}, params)
+
+
+@check
+def copies(data: Data) -> Iterator[Finding]:
+    """Answers that are their question, with at most half as much of their own."""
+    yield from _leave_out(data, "copies", BAD, Flag.COPY)
+
+
+@check
+def broken(data: Data) -> Iterator[Finding]:
+    """Answers that are an empty cell's name (null, NaN, #N/A, …) or nothing but signs."""
+    if not len(data.labels):
+        yield from _leave_out(data, "broken", BAD, Flag.BROKEN)
+
+
+def _leave_out(data: Data, key: str, level: str, flag: Flag) -> Iterator[Finding]:
+    rows = data.flagged(flag)
+    if len(rows):
+        yield Finding(key, level, rows, {LEAVE_OUT: rows})
+
+
+# --- how it is written --------------------------------------------------------------------------
+@check
+def registers(data: Data) -> Iterator[Finding]:
+    """Answers whose sentences end otherwise than most do: 해요체, 합쇼체, 반말 (with 평어). Told by
+    the ends of sentences; an answer counts by the register of most of its sentences."""
+    known = data.records["register"]
+    counts = np.bincount(known, minlength=len(REGISTERS))
+    counts[0] = 0
+    total = int(counts.sum())
+    odd = total - int(counts.max())
+    if data.count < MANY or odd < max(2, ODD_SHARE * total):
+        return
+    main = int(counts.argmax())
+    rows = np.flatnonzero((known != main) & (known != 0))
+    params = {
+        "main": REGISTERS[main], "share": counts[main] / total,
+        "counts": {name: int(counts[number]) for number, name in enumerate(REGISTERS) if number},
+    }  # fmt: skip
+    yield Finding("registers", WARN, rows, _if_main(rows, counts[main] / total), params)
+
+
+def _if_main(rows: np.ndarray, share: float) -> dict[str, np.ndarray]:
+    """Offer to leave the others out where most rows keep to the rule."""
+    return {LEAVE_OUT: rows} if share >= MAIN_SHARE else {}
+
+
+@check
+def languages(data: Data) -> Iterator[Finding]:
+    """Answers in another language than most, told by their letters; one that has less than two is
+    in none. Translations into two languages are found too, and are no fault."""
+    known = data.records["answered_in"].copy()
+    known[data.flagged(Flag.BROKEN)] = 0
+    counts = np.bincount(known, minlength=len(LANGUAGES))
+    counts[0] = 0
+    total = int(counts.sum())
+    main = int(counts.argmax())
+    rows = np.flatnonzero((known != main) & (known != 0))
+    if data.count < MANY or not len(rows) or len(data.labels):
+        return
+    share = counts[main] / total
+    params = {
+        "main": LANGUAGES[main], "share": share,
+        "counts": {name: int(counts[number]) for number, name in enumerate(LANGUAGES) if number},
+    }  # fmt: skip
+    level = WARN if share >= MAIN_SHARE else INFO
+    yield Finding("languages", level, rows, _if_main(rows, share), params)
+
+
+@check
+def foreign_letters(data: Data) -> Iterator[Finding]:
+    """Korean answers with two or more Chinese or Japanese letters in a row, not in brackets."""
+    yield from _leave_out(data, "foreign_letters", INFO, Flag.FOREIGN)
+
+
+@check
+def mojibake(data: Data) -> Iterator[Finding]:
+    """Letters that were read in a wrong encoding once: the sign for a lost letter, or the typical
+    rows of UTF-8 or CP949 read as something else."""
+    yield from _leave_out(data, "mojibake", BAD, Flag.MOJIBAKE)
+
+
+@check
+def control_characters(data: Data) -> Iterator[Finding]:
+    """Characters that nobody sees: control and format characters, and HWP's private bullets."""
+    yield from _rewrite(data, "control_characters", WARN, Flag.CONTROL)
+
+
+@check
+def spaces(data: Data) -> Iterator[Finding]:
+    """Blanks around a text, two empty lines in a row, three blanks inside a line."""
+    yield from _rewrite(data, "spaces", INFO, Flag.SPACES)
+
+
+@check
+def html(data: Data) -> Iterator[Finding]:
+    """Tags and entities of web pages. Answers that teach HTML are found too, and are no fault."""
+    yield from _rewrite(data, "html", WARN, Flag.HTML)
+
+
+@check
+def chat_marks(data: Data) -> Iterator[Finding]:
+    """Marks of other models' templates, or the speaker's name in front of an answer."""
+    yield from _rewrite(data, "chat_marks", BAD, Flag.CHAT_MARK)
+
+
+def _rewrite(data: Data, key: str, level: str, flag: Flag) -> Iterator[Finding]:
+    rows = data.flagged(flag)
+    if len(rows):
+        yield Finding(key, level, rows, {NORMALISE: rows, LEAVE_OUT: rows})
+
+
+@check
+def placeholders(data: Data) -> Iterator[Finding]:
+    """Places of a form that nobody filled in: {name}, [회사명], OOO, TODO."""
+    yield from _leave_out(data, "placeholders", WARN, Flag.PLACEHOLDER)
+
+
+@check
+def forms(data: Data) -> Iterator[Finding]:
+    """Questions without the marks (such as «질문:» or «### 지시») that most have, or with marks
+    that most have not; and rows with or without a system prompt where most are otherwise."""
+    if data.count < MANY:
+        return
+    values, inverse, counts = np.unique(
+        data.records["form"], return_inverse=True, return_counts=True
+    )
+    main = int(counts.argmax())
+    share = counts[main] / data.count
+    if MAIN_SHARE <= share < 1:
+        is_odd = inverse != main
+        if values[main] == 0:  # a mark that comes once is no form
+            is_odd &= counts[inverse] >= 3
+        rows = np.flatnonzero(is_odd)
+        if len(rows):
+            params = {"share": share, "has_marks": bool(values[main])}
+            yield Finding("forms", WARN, rows, {LEAVE_OUT: rows}, params)
+    yield from _system_prompts(data)
+
+
+def _system_prompts(data: Data) -> Iterator[Finding]:
+    has = (data.records["flags"] & Flag.SYSTEM) > 0
+    share = has.mean()
+    if 0 < share < 1:
+        rows = np.flatnonzero(has != (share >= 0.5))
+        params = {"share": float(share)}
+        cures = _if_main(rows, max(share, 1 - share))
+        yield Finding("system_prompts", WARN, rows, cures, params)
+
+
+# --- training and validation --------------------------------------------------------------------
+@check
+def overlap(data: Data) -> Iterator[Finding]:
+    """Questions that are also in the data that was split off from this one, or that this one was
+    split off from; blanks, case and end signs aside."""
+    if data.beside is None:
+        return
+    rows = np.flatnonzero(np.isin(data.records["question"], data.beside))
+    if len(rows):
+        yield Finding("overlap", BAD, rows, {LEAVE_OUT: rows})
+
+
+@check
+def validation_leak(data: Data) -> Iterator[Finding]:
+    """Questions that come again, so that some will be both trained and asked when training holds
+    examples out to check itself. The number is what chance makes of it, not a certain split."""
+    question = firsts(data.records["question"])
+    sizes = np.bincount(question, minlength=data.count)[question]
+    share = data.validation_share
+    expected = float((share * (1 - share ** (sizes - 1.0)))[sizes > 1].sum())
+    if expected < (1 if len(data.labels) else 0.5):
+        return
+    again = np.flatnonzero(question != data.numbers)
+    held_out = max(1.0, share * data.count)
+    params = {"expected": round(expected), "share": min(1.0, expected / held_out)}
+    level = WARN if params["share"] >= 0.05 else INFO
+    groups = together(question, np.flatnonzero(sizes > 1))
+    yield Finding("validation_leak", level, again, {KEEP_ONE: again}, params, groups)
+
+
+@check
+def few(data: Data) -> Iterator[Finding]:
+    """Fewer examples than are needed to train."""
+    if 0 < data.count < data.minimum:
+        params = {"count": data.count, "minimum": data.minimum, "more": data.minimum - data.count}
+        yield Finding("few", BAD, np.zeros(0, int), params=params)
+
+
+# --- people -------------------------------------------------------------------------------------
+@check
+def personal_data(data: Data) -> Iterator[Finding]:
+    """Numbers and addresses of people, kind by kind (personal.py says what makes one)."""
+    for number, kind in enumerate(personal.KINDS):
+        rows = np.flatnonzero(data.records["personal"] & (1 << number))
+        if len(rows):
+            level = BAD if kind in SURELY_PERSONAL else INFO
+            yield Finding(f"personal_{kind}", level, rows, {MASK: rows}, {"kinds": [kind]})
