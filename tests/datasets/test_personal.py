@@ -76,11 +76,16 @@ def test_bare_digits_are_a_residents_number_by_check_digit_or_by_the_words_befor
     "text",
     [
         "주문번호 9601211021413", "접수번호는 960121-1021413", "파일 a9601211021413",
-        "https://example.com/9601211021413", "8801151000138", "법인등록번호 110111-1234567", "등기 110111-0006240",
+        "https://example.com/9601211021413", "8801151000138", "법인등록번호 110111-1234567", "등기 110111-0006240", "110111-4000008",
     ],
 )  # fmt: skip
 def test_a_number_that_is_said_to_be_something_else_is_no_residents(text):
     assert told(text) == []
+
+
+def test_a_word_for_something_else_counts_for_the_next_number_alone():
+    assert told("주문번호 20240315, 9601211021413") == [("resident", "9601211021413")]
+    assert told("주문이 늦어서 문의합니다. 960121-1021413") == [("resident", "960121-1021413")]
 
 
 # --- telephones ----------------------------------------------------------------------------------
@@ -112,7 +117,7 @@ def test_a_landline_is_found_however_it_is_written(number):
     [
         "대표번호 1588-1234", "1600-1234", "18991234", "080-123-4567", "긴급전화 112",
         "010-1234-567", "010-12345-678", "3-010-1234-5678", "010-1234-5678-9", "2010-2015",
-        "버전 02.100.4567.1", "제02-2023-1234호", "0.01012345678", "example.com/p/01012345678",
+        "버전 02.100.4567.1", "제02-2023-1234호", "0.01012345678", "example.com/p/01012345678", "버전 2.010.1234.5678", "전화 회의 82549619537",
         "a01012345678", "문서번호 031-2023-0012", "010-****-5678", "01O-1234-5678", "02 2345 6789 8",
     ],
 )  # fmt: skip
@@ -215,7 +220,7 @@ def test_an_account_is_found_beside_a_banks_name_or_the_word(before, number, beh
     "text",
     [
         "110-123-456789", "110123456789", "우리 회사 물품 1002-123-456789", "은행 업무 2023-12-04",
-        "입금 2023-12-04 10:00", "계좌 개설 20231204123456", "우체국 등기번호 1234-5678-90123",
+        "입금 2023-12-04 10:00", "입금 20231204123456", "계좌 개설 20231204123456", "우체국 등기번호 1234-5678-90123",
         "은행으로 1580442425원을 보냈다", "계좌 수 2015 2016 2017 2018", "은행 공문 제2023-123-4567호",
     ],
 )  # fmt: skip
@@ -238,7 +243,14 @@ def test_a_business_number_is_found_by_check_digit():
 
 @pytest.mark.parametrize(
     "text",
-    ["123-45-67890", "1234567891", "부품 123-45-67891", "978-89-12345-67-8", "123-45-678912"],
+    [
+        "123-45-67890",
+        "000-00-00000",
+        "1234567891",
+        "부품 123-45-67891",
+        "978-89-12345-67-8",
+        "123-45-678912",
+    ],
 )
 def test_what_looks_like_a_business_number_is_left_alone(text):
     assert told(text) == []
@@ -359,6 +371,8 @@ def test_there_is_a_placeholder_for_each_kind_and_each_is_known_where_words_are_
 # --- official numbers ----------------------------------------------------------------------------
 def test_check_digits_follow_their_published_rules():
     assert identifiers.resident_agrees("9601211021413")
+    assert identifiers.resident_agrees("8505055234565")  # a foreigner's
+    assert not identifiers.resident_agrees("8505055234563")
     assert identifiers.business_agrees("1234567891") and not identifiers.business_agrees(
         "1234567890"
     )
