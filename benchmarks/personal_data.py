@@ -73,8 +73,8 @@ def by_speed() -> Iterator[str]:
 
 def errors(cases: list[personal_set.Case]) -> Iterator[str]:
     for case in cases:
-        true = {(truth.kind, truth.start, truth.end): truth.shape for truth in case.truths}
-        taken = {(match.kind, match.start, match.end) for match in personal.find(case.text)}
+        true = {personal_set.place(case, truth): truth.shape for truth in case.truths}
+        taken = {personal_set.place(case, match) for match in personal.find(case.text)}
         for kind, start, end in sorted(true.keys() ^ taken):
             word = "missed" if (kind, start, end) in true else "mistaken"
             shape = true.get((kind, start, end), "")

@@ -26,13 +26,14 @@ LANGUAGES = ("ko", "en")
 INDEX = "README"
 PAGES = (
     "start", "data", "method", "model", "training-data", "run", "playground", "improve",
-    "bases", "api", "admin", "settings", "trouble",
+    "data-report", "bases", "api", "admin", "settings", "trouble",
 )  # fmt: skip
 """In the order in which a newcomer needs them; each is a file of this name in each language."""
 ABOUT = {
     "home": "start", "train": "method", "wizard-method": "method", "wizard-model": "model",
-    "wizard": "training-data", "dataset": "data", "model": "run", "playground": "playground",
-    "conversation": "playground", "base": "bases", "key": "api", "people": "admin",
+    "wizard": "training-data", "dataset": "data", "dataset-report": "data-report", "model": "run",
+    "playground": "playground", "conversation": "playground", "base": "bases", "key": "api",
+    "people": "admin",
 }  # fmt: skip
 """What the name of a route begins with -> the page that tells about it; the longest counts."""
 NO_ANCHOR = re.compile(r"[^\w\- ]")

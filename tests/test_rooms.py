@@ -28,12 +28,15 @@ WITHOUT_DJANGO = (
     "training/datasets/encoding.py",
     "training/datasets/fetch.py",
     "training/datasets/grids.py",
+    "training/datasets/identifiers.py",
+    "training/datasets/judges.py",
     "training/datasets/kinds.py",
     "training/datasets/layout.py",
     "training/datasets/lines.py",
     "training/datasets/names.py",
     "training/datasets/objects.py",
     "training/datasets/parquet.py",
+    "training/datasets/personal.py",
     "training/datasets/plain.py",
     "training/datasets/read.py",
     "training/datasets/records.py",
@@ -42,6 +45,7 @@ WITHOUT_DJANGO = (
     "training/datasets/sheets.py",
     "training/datasets/tables.py",
     "training/datasets/talks.py",
+    "training/datasets/vicinity.py",
 )
 
 

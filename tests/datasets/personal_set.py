@@ -55,7 +55,7 @@ class Score:
     there: int = 0
     """Pieces of personal data in the sentences."""
     found: int = 0
-    """Those of them that were found, kind and both ends exactly."""
+    """Those of them that were found: kind and both ends, brackets aside."""
     taken: int = 0
     """What was taken for this kind, rightly or not."""
 
@@ -84,8 +84,8 @@ def scores(over: list[Case], find: Find) -> dict[str, Score]:
     """Return kind -> how well `find` does on these cases."""
     told: dict[str, Score] = {}
     for case in over:
-        true = {(truth.kind, truth.start, truth.end) for truth in case.truths}
-        taken = {(match.kind, match.start, match.end) for match in find(case.text)}
+        true = {place(case, truth) for truth in case.truths}
+        taken = {place(case, match) for match in find(case.text)}
         for kind, *_ in true:
             told.setdefault(kind, Score()).there += 1
         for kind, *_ in taken:
@@ -93,6 +93,10 @@ def scores(over: list[Case], find: Find) -> dict[str, Score]:
         for kind, *_ in true & taken:
             told[kind].found += 1
     return told
+
+
+def place(case: Case, span: Span) -> tuple[str, int, int]:
+    return span.kind, span.start + case.text.startswith("(", span.start), span.end
 
 
 def mistaken(over: list[Case], find: Find) -> dict[str, tuple[int, Counter[str]]]:

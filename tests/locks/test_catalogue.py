@@ -23,7 +23,7 @@ SPEAKS_KOREAN = {
     "training/datasets/names.py", "training/datasets/shapes.py", "training/samples.py", "training/chat.py",
     # what texts are looked through for
     "training/datasets/check/features.py", "training/datasets/check/patterns.py",
-    "training/datasets/personal.py", "training/datasets/vicinity.py",
+    "training/datasets/judges.py", "training/datasets/personal.py", "training/datasets/vicinity.py",
     # Korean numbers and dates, and the name of the language
     "studio/templatetags/studio.py", "studio/settings.py",
 }  # fmt: skip

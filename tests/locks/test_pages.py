@@ -124,7 +124,7 @@ PAGES = {
     "download discard": "/bases/downloads/{download}/discard/",
     "keys": "/keys/", "revoke": "/keys/{key}/revoke/", "people": "/people/",
     "reset": "/people/{jiho}/password/", "playground": "/playground/{talk}/", "playground new": "/playground/?new=1",
-    "help": "/help/", "help page": "/help/data/",
+    "help": "/help/", "help page": "/help/data/", "help tables": "/help/data-report/",
     "error": "/models/{running}/delete/", "404": "/models/{talk}/",
 }  # fmt: skip
 AXE = Axe()

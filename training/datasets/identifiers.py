@@ -28,6 +28,15 @@ def birth(resident: str) -> date | None:
     return born if born <= date.today() else None
 
 
+def is_dated(number: str) -> bool:
+    """Tell whether digits begin with a day of these decades, as receipts and orders do."""
+    try:
+        day = date(int(number[:4]), int(number[4:6]), int(number[6:8]))
+    except ValueError:
+        return False
+    return 1990 <= day.year <= date.today().year + 1
+
+
 def resident_agrees(number: str) -> bool:
     """Tell whether the check digit fits; numbers given since October 2020 have none."""
     total = _weighed(number[:12], "234567892345")
