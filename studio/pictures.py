@@ -162,10 +162,11 @@ class Row:
     """Part of all counts, 0 to 1."""
 
 
-def bars(pairs: Iterable[tuple[object, float]]) -> list[Row]:
-    """Draw labelled counts as a list of bars, in the order in which they come."""
+def bars(pairs: Iterable[tuple[object, float]], total: float = 0) -> list[Row]:
+    """Draw labelled counts as a list of bars, in the order in which they come. `total` is what
+    shares are of, where the counts are not all there are."""
     known = list(pairs)
-    total = sum(count for _label, count in known)
+    total = total or sum(count for _label, count in known)
     most = max((count for _label, count in known), default=0)
     return [
         Row(

@@ -331,6 +331,7 @@ STORAGES = {
 if DEBUG:
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
     WHITENOISE_USE_FINDERS = True
+    WHITENOISE_AUTOREFRESH = True  # also in tests, where Django turns DEBUG off
 
 # --- queue ------------------------------------------------------------------------------------
 LEASE_SECONDS = number("DADEUM_LEASE_SECONDS", 60, 1, 3600)

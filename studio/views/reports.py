@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 from studio.views.datasets import own
 from studio.views.findings import found
 from studio.views.frame import safe_next
+from studio.views.statistics import lengths_of, shares_of
 from training.datasets import holding, reports
 from training.datasets.check import terms
 from training.datasets.versions import newest
@@ -25,6 +26,8 @@ def report(request: HttpRequest, pk: str) -> HttpResponse:
     if request.htmx:
         onward = safe_next(request, reverse("dataset", args=[pk]))
         return render(request, "datasets/_report.html", context | {"report_next": onward})
+    if told := context["report"] and context["report"].result.get("statistics"):
+        context |= {"lengths": lengths_of(told), "shares": shares_of(told)}
     return render(request, "datasets/report.html", context)
 
 
