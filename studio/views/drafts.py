@@ -106,6 +106,13 @@ class Summary:
         return self.forecast is None if self.kept else self.is_counting_lengths
 
     @property
+    def is_moving(self) -> bool:
+        """Whether the summary, or why the draft can't start, will be another in a moment."""
+        return self.is_counting or any(
+            blocker.code == "data_being_checked" for blocker, _ in self.reasons
+        )
+
+    @property
     def is_counting_lengths(self) -> bool:
         return bool(self.count and self.count.status in ("waiting", "counting"))
 

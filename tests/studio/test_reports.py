@@ -144,6 +144,28 @@ def test_step_three_shows_the_report_and_goes_on_with_the_cured_version(
     assert "고쳤습니다. 2판" in signed_in.get(answer.url).text
 
 
+def test_where_personal_data_is_forbidden_the_start_waits_for_the_check(
+    signed_in, user, dataset, base, settings
+):
+    settings.PERSONAL_DATA, settings.MIN_EXAMPLES = "block", 5
+    signed_in.post("/train/new/", {"version": versions.newest(dataset).pk})
+    job = Job.objects.get()
+    Job.objects.update(name="이름")
+    here = f"/train/{job.pk}/summary/?start=1"
+    page = signed_in.get(here, headers=HTMX).text
+    assert (
+        "개인정보가 있는지 점검하고 있습니다" in page
+        and f'hx-get="/train/{job.pk}/summary/' in page
+    )
+    check(dataset)
+    page = signed_in.get(here, headers=HTMX).text
+    assert "개인정보가 든 예제가 1개 있습니다" in page
+    assert signed_in.post(f"/train/{job.pk}/start/").status_code == 422
+    cure(signed_in, dataset, "personal_mobile", "mask")
+    check(dataset)
+    assert "개인정보" not in signed_in.get(here, headers=HTMX).text
+
+
 def test_a_cure_leads_to_no_other_site(signed_in, dataset):
     check(dataset)
     answer = cure(signed_in, dataset, "duplicates", "keep_one", next="https://example.org/")
