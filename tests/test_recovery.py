@@ -134,3 +134,19 @@ def test_cancelling_stops_the_trainer_and_one_waits_for_the_other(studio):
     wait_until(lambda: row(studio, first)["status"] == "cancelled", 30, "the cancelling")
     assert time.monotonic() - asked < 20
     ends_well(studio, second)
+
+
+def test_a_paused_job_goes_on_from_where_it_stopped(studio):
+    job = submit(studio)
+    attempt = under_way(studio, job)
+    verb = "from training import jobs, models; print(jobs.{}(models.Job.objects.get(pk={!r})))"
+    assert studio.shell(verb.format("pause", job)) == "True"
+    wait_until(lambda: row(studio, job)["status"] == "paused", 30, "the pausing")
+    stopped_at = row(studio, job)["step"]
+    assert not studio.processes("training.trainer")
+    assert studio.shell(verb.format("resume", job)) == "True"
+    ended = ends_well(studio, job)
+    assert ended["attempt"] == attempt + 1 and ended["crashes"] == 0
+    assert [e["step"] for e in events(studio, job, "resumed") if e["attempt"] > attempt] == [
+        stopped_at
+    ]

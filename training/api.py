@@ -73,6 +73,24 @@ def cancel(request: HttpRequest, job_id: str) -> dict:
     return wire.job(job)
 
 
+@router.post("/training/fine_tune/{job_id}/pause", response=wire.FineTuningJob, tags=["training"])
+def pause(request: HttpRequest, job_id: str) -> dict:
+    """Pause a job that waits or runs; what it learnt is kept."""
+    job = _job(request, job_id)
+    if not jobs.pause(job):
+        raise UserError("job_not_to_pause", name=job.name)
+    return wire.job(job)
+
+
+@router.post("/training/fine_tune/{job_id}/resume", response=wire.FineTuningJob, tags=["training"])
+def resume(request: HttpRequest, job_id: str) -> dict:
+    """Put a paused job back in line; it goes on where it stopped."""
+    job = _job(request, job_id)
+    if not jobs.resume(job):
+        raise UserError("job_not_paused", name=job.name)
+    return wire.job(job)
+
+
 @router.get("/files/{file_id}/report", response=wire.Report, tags=["training"])
 def get_report(request: HttpRequest, file_id: str) -> dict:
     """Show what is wrong with a training file; the first call has it checked."""

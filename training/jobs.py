@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Case, Q, QuerySet, Value, When
 from django.utils import timezone
 
 from training import bases, forecast, leases, recipe, registry, tasks, works
@@ -304,7 +304,8 @@ def cancel(job: Job) -> bool:
 
     Returns False for a job that had ended in another way before.
     """
-    row, idle = Job.objects.filter(pk=job.pk), (Status.QUEUED, Status.VALIDATING)
+    row = Job.objects.filter(pk=job.pk)
+    idle = (Status.QUEUED, Status.VALIDATING, Status.PAUSED)
     for _ in range(3):  # it may move between the two, from its worker back into the line
         if row.filter(status=Status.RUNNING).update(cancel_requested=True):
             break
@@ -318,6 +319,41 @@ def cancel(job: Job) -> bool:
             break
     job.refresh_from_db()
     return job.cancel_requested
+
+
+def pause(job: Job) -> bool:
+    """Have a job wait till it is resumed: at once when nobody works on it, else as soon as it can
+    stop, with a checkpoint.
+
+    Returns False for a job that has ended, is being cancelled, or whose data is not read yet.
+    """
+    row = Job.objects.filter(pk=job.pk, cancel_requested=False)
+    for _ in range(3):  # it may move between the two
+        if row.filter(status=Status.RUNNING).update(pause_requested=True):
+            break
+        if row.filter(status=Status.QUEUED).update(status=Status.PAUSED, **leases.FREE):
+            break
+    job.refresh_from_db()
+    return job.status == Status.PAUSED or job.pause_requested
+
+
+def resume(job: Job) -> bool:
+    """Put a paused job at the end of the line; it goes on from its last checkpoint. One that is only
+    about to pause goes on.
+
+    Returns False for a job that was not paused.
+    """
+    row = Job.objects.filter(pk=job.pk)
+    with transaction.atomic():
+        moved = row.filter(status=Status.PAUSED).update(
+            status=Status.QUEUED, queued_at=timezone.now(), **leases.FREE
+        )
+        if moved:
+            tasks.ring("train", job.pk)
+        else:
+            moved = row.filter(pause_requested=True).update(pause_requested=False)
+    job.refresh_from_db()
+    return bool(moved)
 
 
 def delete(job: Job) -> None:
@@ -452,8 +488,9 @@ def beat(job: Job, events: Sequence[dict]) -> Order:
             for event in events
             if event["kind"] != "progress"
         )
-        requested = _held(job).values_list("cancel_requested", flat=True).first()
-    return Order.STOP if requested else Order.GO_ON
+        unwanted = Q(cancel_requested=True) | Q(pause_requested=True)
+        is_unwanted = _held(job).filter(unwanted).exists()
+    return Order.STOP if is_unwanted else Order.GO_ON
 
 
 def _latest(job: Job, events: Sequence[dict]) -> dict:
@@ -474,7 +511,11 @@ def succeed(job: Job, metrics: dict, size_bytes: int) -> bool:
     """End a job well and register its model, both or neither. A late result is refused."""
     with transaction.atomic():
         moved = _held(job).update(
-            status=Status.SUCCEEDED, finished_at=timezone.now(), error=None, **leases.FREE
+            status=Status.SUCCEEDED,
+            finished_at=timezone.now(),
+            error=None,
+            pause_requested=False,
+            **leases.FREE,
         )
         if moved:
             TunedModel.objects.create(
@@ -491,7 +532,9 @@ def fail(job: Job, error: dict) -> bool:
 
 def _end(job: Job, **fields) -> bool:
     """End a held job without a result; what only its next attempt would need goes."""
-    moved = _held(job).update(finished_at=timezone.now(), **fields, **leases.FREE)
+    moved = _held(job).update(
+        finished_at=timezone.now(), pause_requested=False, **fields, **leases.FREE
+    )
     if moved:
         registry.tidy(job)
     return bool(moved)
@@ -503,9 +546,14 @@ def stopped(job: Job) -> bool:
 
 
 def release(job: Job) -> bool:
-    """Put a job back in line because its worker goes home; it keeps its place."""
+    """Let go of a job whose child stopped: it is paused if its owner wants so, else it goes back in
+    line (its worker goes home) and keeps its place."""
+    after = Case(
+        When(pause_requested=True, then=Value(Status.PAUSED)), default=Value(Status.QUEUED)
+    )
     wanted = _held(job).filter(cancel_requested=False)
-    return bool(wanted.update(status=Status.QUEUED, **leases.FREE)) or stopped(job)
+    moved = wanted.update(status=after, pause_requested=False, **leases.FREE)
+    return bool(moved) or stopped(job)
 
 
 def crashed(job: Job, cause: dict) -> bool:
@@ -514,12 +562,15 @@ def crashed(job: Job, cause: dict) -> bool:
 
 
 def _put_back(held: QuerySet[Job], job: Job, cause: dict) -> bool:
-    job.refresh_from_db(fields=["crashes", "cancel_requested", "step"])
+    job.refresh_from_db(fields=["crashes", "cancel_requested", "pause_requested", "step"])
     crashes = job.crashes + 1
+    ended = {"finished_at": timezone.now(), "pause_requested": False}
     if job.cancel_requested:
-        fields = {"status": Status.CANCELLED, "finished_at": timezone.now()}
+        fields = {"status": Status.CANCELLED, **ended}
     elif crashes >= MAX_CRASHES:
-        fields = {"status": Status.FAILED, "error": cause, "finished_at": timezone.now()}
+        fields = {"status": Status.FAILED, "error": cause, **ended}
+    elif job.pause_requested:
+        fields = {"status": Status.PAUSED, "pause_requested": False}
     else:
         fields = {"status": Status.QUEUED}
     with transaction.atomic():
@@ -530,7 +581,7 @@ def _put_back(held: QuerySet[Job], job: Job, cause: dict) -> bool:
         )
         if fields["status"] == Status.QUEUED:
             tasks.ring("train", job.pk)
-    if fields["status"] != Status.QUEUED:
+    if fields["status"] in Job.FINAL:
         registry.tidy(job)
     return True
 

@@ -259,6 +259,8 @@ class Job(Leased):
     )
     parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True)
     cancel_requested = models.BooleanField(default=False)
+    pause_requested = models.BooleanField(default=False)
+    """Whether its owner wants a running job to stop for a while; what it learnt is kept."""
     crashes = models.PositiveIntegerField(default=0)
     """Crashes in a row without a new checkpoint."""
     step = models.PositiveIntegerField(default=0)
@@ -291,6 +293,11 @@ class Job(Leased):
     @property
     def is_live(self) -> bool:
         return self.status in (self.Status.VALIDATING, self.Status.QUEUED, self.Status.RUNNING)
+
+    @property
+    def can_pause(self) -> bool:
+        is_asked = self.cancel_requested or self.pause_requested
+        return self.status in (self.Status.QUEUED, self.Status.RUNNING) and not is_asked
 
     @property
     def percent(self) -> int:

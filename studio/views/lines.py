@@ -67,7 +67,9 @@ def happening(job: Job) -> str:
     """Say in one sentence what is happening to a job now."""
     sentence = {
         Status.VALIDATING: _("학습 데이터를 확인하고 있습니다."),
-        Status.PAUSED: _("학습을 잠시 멈추었습니다."),
+        Status.PAUSED: _(
+            "학습을 잠시 멈추었습니다. «이어서 학습»을 누르면 멈춘 곳부터 이어서 배웁니다."
+        ),
         Status.SUCCEEDED: _("학습이 끝났습니다. 플레이그라운드에서 대화하며 확인해 보세요."),
         Status.FAILED: _("학습을 마치지 못했습니다. 아래에서 까닭과 해결 방법을 확인하세요."),
         Status.CANCELLED: _("학습을 취소했습니다."),
@@ -103,6 +105,8 @@ def running(job: Job) -> str:
         if job.step:
             return _("취소하는 중입니다. 하던 스텝을 마치면 멈춥니다.")
         return _("취소하는 중입니다. 준비하던 일을 멈추면 끝납니다.")
+    if job.pause_requested:
+        return _("일시 중지하는 중입니다. 하던 스텝을 마치면 배운 것을 저장하고 멈춥니다.")
     phase = job.progress.get("phase", "")
     if not job.step:
         preparing = {"reading": _("예제를 토큰으로 바꾸고 있습니다.")}.get(

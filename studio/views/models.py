@@ -111,6 +111,24 @@ def cancel(request: HttpRequest, pk: str) -> HttpResponse:
     return redirect("model", job.pk)
 
 
+@require_POST
+def pause(request: HttpRequest, pk: str) -> HttpResponse:
+    """Have a training wait, with all that it has learnt, till somebody resumes it."""
+    job = own(request, pk)
+    if not jobs.pause(job):
+        messages.info(request, _("지금은 일시 중지할 수 없는 학습입니다."))
+    return redirect("model", job.pk)
+
+
+@require_POST
+def resume(request: HttpRequest, pk: str) -> HttpResponse:
+    """Put a paused training back in line."""
+    job = own(request, pk)
+    if not jobs.resume(job):
+        messages.info(request, _("일시 중지한 학습이 아닙니다."))
+    return redirect("model", job.pk)
+
+
 @require_form
 def rename(request: HttpRequest, pk: str) -> HttpResponse:
     job = own(request, pk)

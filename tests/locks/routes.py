@@ -116,6 +116,8 @@ ROUTES: dict[str, Route] = {
     "models/<str:pk>/table/": Route(OWNER, JOB),
     "models/<str:pk>/log/": Route(OWNER, JOB),
     "models/<str:pk>/cancel/": Route(OWNER, JOB[::-1]),
+    "models/<str:pk>/pause/": Route(OWNER, JOB[::-1]),
+    "models/<str:pk>/resume/": Route(OWNER, JOB),
     "models/<str:pk>/rename/": Route(OWNER, JOB, lambda mine: {"name": "b"}),
     "models/<str:pk>/delete/": Route(OWNER, JOB),
     "models/<str:pk>/retry/": Route(OWNER, JOB),
@@ -183,6 +185,14 @@ ROUTES: dict[str, Route] = {
     "v1/openapi.json": Route(EVERYBODY),
     "v1/training/fine_tune": Route(EVERYBODY, form=_order, json=True, answers={"POST": 200}),
     "v1/training/fine_tune/<job_id>": Route(OWNER, ("public_queued", "public_finished")),
+    "v1/training/fine_tune/<job_id>/pause": Route(
+        OWNER, ("public_queued", "public_finished"), answers={"POST": 200}
+    ),
+    "v1/training/fine_tune/<job_id>/resume": Route(
+        OWNER,
+        ("public_finished",),
+        answers={"POST": 422},  # it is over
+    ),
     "v1/training/fine_tune/<job_id>/cancel": Route(
         OWNER, ("public_queued", "public_finished"), answers={"POST": 200}
     ),

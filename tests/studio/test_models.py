@@ -128,6 +128,30 @@ def test_another_try_is_a_new_draft_with_the_same_settings(signed_in, user, vers
     assert (draft.knobs, draft.version) == ({"epochs": 2}, version)
 
 
+def test_a_training_is_paused_and_resumed_from_its_page(signed_in, user, version, make):
+    job = make.job(user, version, status="queued")
+    url = f"/models/{job.pk}/"
+    assert "일시 중지" in signed_in.get(url).text
+    signed_in.post(f"{url}pause/")
+    page = signed_in.get(url).text
+    assert "멈춘 곳부터 이어서 배웁니다" in page and f'action="{url}resume/"' in page
+    assert "학습 취소" in page
+    signed_in.post(f"{url}resume/")
+    job.refresh_from_db()
+    assert job.status == "queued"
+    assert "일시 중지한 학습이 아닙니다" in signed_in.post(f"{url}resume/", follow=True).text
+
+
+def test_a_running_training_that_is_to_pause_says_so(signed_in, user, version, make):
+    job = make.job(user, version, status="running", token="held", step=3)
+    signed_in.post(f"/models/{job.pk}/pause/")
+    page = signed_in.get(f"/models/{job.pk}/").text
+    assert "일시 중지하는 중입니다" in page and "일시 중지하는 중</" in page
+    Job.objects.update(status="succeeded", pause_requested=False)
+    page = signed_in.post(f"/models/{job.pk}/pause/", follow=True).text
+    assert "일시 중지할 수 없는 학습입니다" in page
+
+
 def test_cancelling_asks_first(signed_in, user, version, make):
     job = make.job(user, version)
     page = signed_in.get(f"/models/{job.pk}/cancel/").text

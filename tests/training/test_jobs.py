@@ -277,6 +277,67 @@ def test_cancelling_a_running_job_asks_its_worker(running):
     assert status(running) == "cancelled"
 
 
+def test_a_waiting_job_is_paused_and_resumed_at_the_end_of_the_line(queued, rung):
+    assert jobs.pause(queued) and queued.status == "paused"
+    assert jobs.claim_next() is None
+    before = queued.queued_at
+    rung.clear()
+    assert jobs.resume(queued) and queued.status == "queued"
+    assert queued.queued_at > before and rung == [("train", queued.pk)]
+    assert jobs.claim_next().pk == queued.pk
+
+
+def test_a_running_job_pauses_when_its_child_has_stopped(running):
+    assert jobs.pause(running)
+    assert (running.status, running.pause_requested) == ("running", True)
+    assert jobs.beat(running, []) is Order.STOP
+    assert jobs.release(running)
+    running.refresh_from_db()
+    assert (running.status, running.pause_requested, running.token) == ("paused", False, "")
+
+
+def test_a_pause_can_be_withdrawn_before_it_happens(running):
+    jobs.pause(running)
+    assert jobs.resume(running) and running.status == "running"
+    assert jobs.beat(running, []) is Order.GO_ON
+
+
+def test_a_job_that_crashes_while_it_is_to_pause_is_paused(running):
+    jobs.pause(running)
+    expire(running)
+    assert jobs.reap() == 1
+    assert status(running) == "paused"
+
+
+def test_a_job_that_crashes_too_often_while_it_is_to_pause_has_failed(running):
+    Job.objects.update(crashes=jobs.MAX_CRASHES - 1)
+    jobs.pause(running)
+    jobs.crashed(running, {"code": "trainer_killed"})
+    running.refresh_from_db()
+    assert (running.status, running.pause_requested) == ("failed", False)
+
+
+def test_a_paused_job_can_be_cancelled(queued):
+    jobs.pause(queued)
+    assert jobs.cancel(queued) and queued.status == "cancelled"
+    assert not jobs.resume(queued) and queued.status == "cancelled"
+
+
+def test_what_is_over_or_being_cancelled_is_not_paused(running):
+    jobs.cancel(running)
+    assert not jobs.pause(running)
+    jobs.stopped(running)
+    assert not jobs.pause(running)
+    assert status(running) == "cancelled"
+
+
+def test_a_job_that_ends_before_it_could_pause_is_over(running):
+    jobs.pause(running)
+    assert jobs.succeed(running, {}, 1)
+    running.refresh_from_db()
+    assert (running.status, running.pause_requested) == ("succeeded", False)
+
+
 def test_a_cancelled_job_whose_worker_died_is_cancelled_not_repeated(running):
     jobs.cancel(running)
     expire(running)
