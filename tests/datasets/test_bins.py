@@ -45,6 +45,13 @@ def test_a_few_far_above_all_others_share_the_last_bin():
     assert bins.of(usual)["edges"][-1] <= 310
 
 
+@pytest.mark.parametrize("highest", range(95, 106))
+def test_without_a_tail_all_bins_are_alike(highest):
+    found = bins.of(Counter(range(highest + 1)))
+    assert len(set(widths(found["edges"]))) == 1 and found["edges"][-1] > highest
+    assert found["edges"][-2] <= highest
+
+
 def test_few_different_numbers_have_a_bin_each():
     found = bins.of(Counter({1: 970, 2: 10, 3: 10, 5: 10}))
     assert found["edges"] == [1, 2, 3, 4, 5, 6] and found["counts"] == [970, 10, 10, 0, 10]

@@ -262,6 +262,22 @@ def test_pages_of_whoever_has_everything(name, member, rows, studio):
     look(member, studio.url + PAGES[name].format_map(rows), status)
 
 
+def test_one_press_decides_about_long_examples_where_one_is(member, rows, studio):
+    member.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    member.goto(studio.url + PAGES["step 3 with long examples"].format_map(rows))
+    comparison = member.locator("#comparison details")
+    comparison.locator("summary").click()
+    member.locator("#way-raise").focus()
+    member.keyboard.press("Enter")
+    expect(member.locator("#summary")).to_contain_text("예제 240개 가운데 232개 사용")
+    assert not member.locator("#way-raise").count()  # the base reads no more
+    member.locator("#way-drop").focus()
+    member.keyboard.press("Enter")
+    expect(member.locator("#way-drop")).to_have_attribute("aria-pressed", "true")
+    expect(member.locator("#way-drop")).to_be_focused()
+    assert comparison.get_attribute("open") is not None
+
+
 def test_no_page_is_too_wide_in_english(member, rows, studio):
     member.context.add_cookies([{"name": "language", "value": "en", "url": studio.url}])
     member.set_viewport_size({"width": WIDTHS[1], "height": 900})

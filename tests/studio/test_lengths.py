@@ -93,7 +93,7 @@ def test_one_press_saves_a_way_and_brings_all_that_it_changes(signed_in, draft):
     assert (draft.overflow, draft.knobs) == ("drop", {"max_length": 256})
     assert 'id="way-drop" name="way" value="drop" aria-pressed="true"' in answer.text
     assert "예제 40개 가운데 30개 사용" in answer.text and "<html" not in answer.text
-    for name in ("start", "lengths", "cutters"):
+    for name in ("summary", "start", "lengths", "cutters"):
         assert re.search(rf'id="{name}"[^>]*hx-swap-oob="outerHTML"', answer.text), name
     assert jobs.fingerprint(draft) in answer.text
 

@@ -37,9 +37,7 @@ def of(counts: Mapping[int, int], most: int = MOST) -> Bins:
     # room for the tail, and for a first bin that begins before the lowest
     step = round_step(end - low + 1, room - 2)
     first = low // step * step
-    edges = list(range(first, end + step, step))
-    if edges[-1] <= end:
-        edges.append(edges[-1] + step)
+    edges = list(range(first, end + step + 1, step))
     if edges[-1] <= high:
         edges.append(high + 1)
     return {"edges": edges, "counts": _counts(counts, edges), "highest": high}
