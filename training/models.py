@@ -85,6 +85,9 @@ class DatasetVersion(Leased):
     """The version whose rows this one began with."""
     is_open = models.BooleanField(default=False)
     """Whether edits go into it; never again once a job has used it."""
+    cure = models.JSONField(default=dict, blank=True)
+    """What was done to the version before to make this one: {"key", "how", "count", "params"} of a
+    data report's finding, or {"how": "back", "number"}; empty where rows were edited by hand."""
     choices = models.JSONField(default=dict, blank=True)
     """What the user decided over the reader's own recognition: see datasets/choices.py."""
     layout = models.JSONField(default=dict, blank=True)

@@ -7,9 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.utils.text import format_lazy
+from django.utils.translation import gettext as _gettext
 from django.utils.translation import gettext_lazy as _
 
-from training.datasets.check.terms import BALANCE, KEEP_ONE, LEAVE_OUT, MASK, NORMALISE
+from training.datasets import personal
+from training.datasets.check.terms import (
+    BALANCE,
+    KEEP_ONE,
+    LEAVE_OUT,
+    MASK,
+    NORMALISE,
+    PERSONAL,
+    PERSONAL_MARK,
+    REWRITES,
+)
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -25,7 +36,7 @@ class Said:
     """Cure -> what its button says."""
 
 
-PERSONAL: "dict[str, Words]" = {
+PERSONAL_KINDS: "dict[str, Words]" = {
     "resident": _("주민등록번호"),
     "mobile": _("휴대전화 번호"),
     "landline": _("전화번호"),
@@ -173,10 +184,36 @@ FINDINGS: "dict[str, tuple[Words, Words, Mapping[str, Words]]]" = {
         {},
     ),
 }  # fmt: skip
+TOPICS: "dict[str, Words]" = {
+    "duplicates": _("똑같은 예제"),
+    "near_duplicates": _("거의 같은 예제"),
+    "conflicts": _("같은 질문의 다른 답변"),
+    "refusals": _("거절하는 답변"),
+    "same_answer": _("한 가지 답변"),
+    "label_skew": _("치우친 갈래"),
+    "label_spellings": _("갈래의 이름"),
+    "copies": _("질문을 되풀이한 답변"),
+    "broken": _("빈 답변"),
+    "registers": _("다른 말투"),
+    "languages": _("다른 언어"),
+    "foreign_letters": _("한자와 일본 글자"),
+    "mojibake": _("깨진 글자"),
+    "control_characters": _("보이지 않는 글자"),
+    "spaces": _("빈칸"),
+    "html": _("웹 페이지의 표시"),
+    "chat_marks": _("대화 표시"),
+    "placeholders": _("채우지 않은 자리"),
+    "forms": _("다른 형식의 질문"),
+    "system_prompts": _("시스템 프롬프트"),
+    "overlap": _("검증과 겹치는 예제"),
+    "validation_leak": _("되풀이되는 질문"),
+    PERSONAL: _("개인정보"),
+}
+"""What a finding is about, in a few words."""
 _HOLDS: "tuple[Words, Words, Words]" = (
     _("{kind}가 든 예제가 있습니다: {count}개."),
     _("모델은 배운 것을 그대로 말할 수 있습니다."),
-    _("모두 가리기"),
+    _("모두 {place}로 바꾸기"),
 )
 _MAY_BE_PUBLIC = _("기관의 대표 연락처처럼 공개된 것이라면 그대로 두어도 됩니다.")
 PUBLIC = ("landline", "email", "business")
@@ -185,14 +222,33 @@ PUBLIC = ("landline", "email", "business")
 def say(finding: dict) -> Said:
     """Return a finding's words; `finding` is one of a report's (see datasets/check/report.py)."""
     key, params = finding["key"], _told(finding)
-    kind = key.removeprefix("personal_")
-    if kind in PERSONAL and kind != key:
+    kind = key.removeprefix(PERSONAL_MARK)
+    if kind in PERSONAL_KINDS and kind != key:
         what, why, mask = _HOLDS
         more = _MAY_BE_PUBLIC if kind in PUBLIC else ""
         reason = format_lazy("{why} {more}", why=why, more=more)
-        return _said(what, reason, {MASK: mask}, params | {"kind": PERSONAL[kind]})
+        return _said(
+            what,
+            reason,
+            {MASK: mask},
+            params | {"kind": PERSONAL_KINDS[kind], "place": personal.PLACEHOLDERS[kind]},
+        )
     what, why, cures = FINDINGS[key]
     return _said(what, why, cures, params)
+
+
+def did(cure: dict) -> str:
+    """Say what was done to a version's rows; `cure` is DatasetVersion.cure, and not empty."""
+    if cure["how"] == "back":
+        return _gettext("{number}판의 예제로 되돌림").format(number=cure["number"])
+    key, count = cure["key"], f"{cure['count']:,}"
+    kind = key.removeprefix(PERSONAL_MARK)
+    topic = PERSONAL_KINDS[kind] if kind in PERSONAL_KINDS and kind != key else TOPICS[key]
+    is_rewritten = cure["how"] in REWRITES
+    words = (
+        _gettext("{topic}: {count}개 고침") if is_rewritten else _gettext("{topic}: {count}개 뺌")
+    )
+    return words.format(topic=topic, count=count)
 
 
 def _said(what: Any, why: Any, cures: Mapping, params: dict) -> Said:

@@ -37,6 +37,8 @@ from training.models import Dataset, DatasetVersion, Job
 Source, Status = DatasetVersion.Source, DatasetVersion.Status
 COPIED = ("file_name", "url", "encoding", "format", "notes", "layout", "choices", "size_bytes")
 """What a version tells of the file that its rows came from."""
+BACK = "back"
+"""What a version's `cure` says of rows that are an earlier version's again."""
 REWRITTEN_AT_ONCE = 1000
 """Most rows that a request writes anew by itself."""
 
@@ -152,10 +154,12 @@ def _changing(latest: DatasetVersion) -> Iterator[DatasetVersion]:
     write_down(version)
 
 
-def _successor(latest: DatasetVersion, parent: DatasetVersion) -> DatasetVersion:
+def _successor(
+    latest: DatasetVersion, parent: DatasetVersion, cure: dict | None = None
+) -> DatasetVersion:
     """Open a version with the parent's rows after the held newest one; drafts go on to it."""
     freeze(latest)
-    opened = _beside(latest.dataset, parent, source=Source.EDIT, is_open=True)
+    opened = _beside(latest.dataset, parent, source=Source.EDIT, is_open=True, cure=cure or {})
     Job.objects.filter(status=Job.Status.DRAFT, version=latest).update(version=opened)
     return opened
 
@@ -190,18 +194,21 @@ def _as_seen(dataset: Dataset, fingerprint: str) -> Iterator[DatasetVersion]:
         yield latest
 
 
-def leave_out(dataset: Dataset, fingerprint: str, positions: Iterable[int]) -> DatasetVersion:
-    """Open a version without some rows; the rows as they were stay in the one before.
+def leave_out(
+    dataset: Dataset, fingerprint: str, positions: Iterable[int], cure: dict
+) -> DatasetVersion:
+    """Open a version without some rows, as a cure has it; the rows as they were stay in the one
+    before.
 
     Raises: UserError `report_outdated`, `data_being_read`, `data_not_readable`, `too_many_changes`.
     """
-    with _as_seen(dataset, fingerprint) as latest, _opened(latest) as version:
+    with _as_seen(dataset, fingerprint) as latest, _opened(latest, cure) as version:
         store.remove(folder(version), positions)
     return version
 
 
 def rewrite(
-    dataset: Dataset, fingerprint: str, positions: Sequence[int], key: str, how: str, params: dict
+    dataset: Dataset, fingerprint: str, positions: Sequence[int], cure: dict
 ) -> DatasetVersion:
     """Open a version in which some rows are written anew as a cure has it (check/cures.py). Many rows
     are written by a worker: the version is busy till then.
@@ -212,19 +219,19 @@ def rewrite(
     with _as_seen(dataset, fingerprint) as latest:
         left = store.CHANGE_LIMIT - _view(latest).changes
         if len(positions) > min(REWRITTEN_AT_ONCE, left):
-            return _order_rewriting(latest, positions, key, how, params)
-        mending = cures.mend(key, how, params)
+            return _order_rewriting(latest, positions, cure)
+        mending = cures.mend(cure["key"], cure["how"], cure["params"])
         found = _view(latest).at(list(positions))
-        with _opened(latest) as version:
+        with _opened(latest, cure) as version:
             mended = {position: cures.rewritten(example, mending) for position, example in found}
             store.replace_many(folder(version), mended)
         return version
 
 
 @contextmanager
-def _opened(latest: DatasetVersion) -> Iterator[DatasetVersion]:
+def _opened(latest: DatasetVersion, cure: dict) -> Iterator[DatasetVersion]:
     """Open a version of its own for one change of many rows, so that it can be taken back alone."""
-    version = _successor(latest, latest)
+    version = _successor(latest, latest, cure)
     try:
         yield version
     except store.TooManyChanges:
@@ -233,17 +240,17 @@ def _opened(latest: DatasetVersion) -> Iterator[DatasetVersion]:
 
 
 def _order_rewriting(
-    latest: DatasetVersion, positions: Sequence[int], key: str, how: str, params: dict
+    latest: DatasetVersion, positions: Sequence[int], cure: dict
 ) -> DatasetVersion:
     room.refuse_beyond_disk(latest.size_bytes)
     room.refuse_beyond_quota(latest.dataset.owner, latest.size_bytes)
     freeze(latest)
     version = DatasetVersion.objects.create(
         dataset=latest.dataset, number=next_number(latest.dataset), parent=latest,
-        source=Source.EDIT, **{name: getattr(latest, name) for name in COPIED},
+        source=Source.EDIT, cure=cure, **{name: getattr(latest, name) for name in COPIED},
     )  # fmt: skip
     Job.objects.filter(status=Job.Status.DRAFT, version=latest).update(version=version)
-    return versions.order_rewriting(version, latest, positions, key=key, how=how, params=params)
+    return versions.order_rewriting(version, latest, positions, cure)
 
 
 # --- versions ---------------------------------------------------------------------------------
@@ -262,7 +269,7 @@ def go_back(dataset: Dataset, version: DatasetVersion) -> DatasetVersion:
         if latest.is_busy:
             raise UserError("data_being_read")
         _refuse_unread(version)
-        return _successor(latest, version)
+        return _successor(latest, version, {"how": BACK, "number": version.number})
 
 
 def doubled(dataset: Dataset, version: DatasetVersion) -> list[tuple[Dataset, int]]:
@@ -400,5 +407,7 @@ def purge(dataset: Dataset) -> int:
         for version in earlier:
             version.delete()
         for version in dataset.versions.all():
-            transaction.on_commit(partial((folder(version) / RAW).unlink, missing_ok=True))
+            for name in (RAW, segments.PROBLEMS):  # a line that could not be used is raw as well
+                transaction.on_commit(partial((folder(version) / name).unlink, missing_ok=True))
+        dataset.versions.update(problem_count=0)
     return len(earlier)

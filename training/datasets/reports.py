@@ -6,6 +6,7 @@ in the light lane (check/), and a new version for each cure. Knows no page.
 
 import json
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from django.conf import settings
@@ -93,17 +94,31 @@ def cure(dataset: Dataset, key: str, how: str, seen: str) -> DatasetVersion:
     latest = newest(dataset)
     if latest.fingerprint != seen:
         raise UserError("report_outdated")
-    rows = positions(latest, key, how)
-    if how not in terms.REWRITES:
-        return editing.leave_out(dataset, seen, rows)
-    finding = finding_of(latest.report, key) or {}
-    return editing.rewrite(dataset, seen, rows, key, how, finding.get("params", {}))
+    found = latest.report if hasattr(latest, "report") else None
+    if key == terms.PERSONAL and how == terms.MASK and found:
+        rows, params = _everything_personal(latest, found)
+    else:
+        rows = positions(latest, key, how)
+        params = (finding_of(found, key) or {}).get("params", {}) if found else {}
+    done = {"key": key, "how": how, "count": len(rows), "params": params}
+    if how in terms.REWRITES:
+        return editing.rewrite(dataset, seen, rows, done)
+    return editing.leave_out(dataset, seen, rows, done)
+
+
+def _everything_personal(version: DatasetVersion, found: DataReport) -> tuple[list[int], dict]:
+    """Return the positions of all rows with personal data of any kind, and the kinds."""
+    keys = [one["key"] for one in found.result["findings"] if terms.is_personal(one["key"])]
+    rows = set(chain.from_iterable(positions(version, key) for key in keys))
+    if not rows:
+        raise UserError("report_outdated")
+    return sorted(rows), {"kinds": [key.removeprefix(terms.PERSONAL_MARK) for key in keys]}
 
 
 # --- personal data ------------------------------------------------------------------------------
 def personal_rows(found: DataReport) -> int:
     """Return how many rows hold what belongs to one person, each kind counted by itself."""
-    keys = {f"personal_{kind}" for kind in terms.SURELY_PERSONAL}
+    keys = {terms.PERSONAL_MARK + kind for kind in terms.SURELY_PERSONAL}
     return sum(one["count"] for one in found.result.get("findings", []) if one["key"] in keys)
 
 

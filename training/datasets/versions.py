@@ -100,7 +100,7 @@ def order_merging(version: DatasetVersion, parts: list[DatasetVersion]) -> Datas
 
 
 def order_rewriting(
-    version: DatasetVersion, latest: DatasetVersion, positions: Iterable[int], **cure: Any
+    version: DatasetVersion, latest: DatasetVersion, positions: Iterable[int], cure: dict
 ) -> DatasetVersion:
     """Queue the writing of a version with the rows of another as they are now, some of them written
     anew as a cure has it: its finding's key, how, and the finding's params."""

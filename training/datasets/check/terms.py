@@ -10,6 +10,8 @@ KEEP_ONE, LEAVE_OUT, BALANCE = "keep_one", "leave_out", "balance"
 NORMALISE, MASK = "normalise", "mask"
 REWRITES = (NORMALISE, MASK)
 """Cures that write rows anew; the others take rows out."""
+PERSONAL, PERSONAL_MARK = "personal", "personal_"
+"""All personal data together, and what a finding of one kind of it begins with."""
 SURELY_PERSONAL = ("resident", "mobile", "card", "account", "passport", "driver")
 """Kinds that belong to one person; the others may be an office's, which is public."""
 
@@ -21,6 +23,10 @@ END_SIGNS = " \t\n.?!~…。？！"
 def plain_text(text: str) -> str:
     """Return a text without what does not tell two apart: blanks, case, signs at the end."""
     return " ".join(text.casefold().split()).rstrip(END_SIGNS)
+
+
+def is_personal(key: str) -> bool:
+    return key.startswith(PERSONAL_MARK)
 
 
 def file_name(key: str, cure: str = "") -> str:
