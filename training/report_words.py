@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.utils.text import format_lazy
-from django.utils.translation import gettext as _gettext
 from django.utils.translation import gettext_lazy as _
 
 from training.datasets import personal
@@ -240,15 +239,13 @@ def say(finding: dict) -> Said:
 def did(cure: dict) -> str:
     """Say what was done to a version's rows; `cure` is DatasetVersion.cure, and not empty."""
     if cure["how"] == "back":
-        return _gettext("{number}판의 예제로 되돌림").format(number=cure["number"])
+        return str(_("{number}판의 예제로 되돌림")).format(number=cure["number"])
     key, count = cure["key"], f"{cure['count']:,}"
     kind = key.removeprefix(PERSONAL_MARK)
     topic = PERSONAL_KINDS[kind] if kind in PERSONAL_KINDS and kind != key else TOPICS[key]
     is_rewritten = cure["how"] in REWRITES
-    words = (
-        _gettext("{topic}: {count}개 고침") if is_rewritten else _gettext("{topic}: {count}개 뺌")
-    )
-    return words.format(topic=topic, count=count)
+    words = _("{topic}: {count}개 고침") if is_rewritten else _("{topic}: {count}개 뺌")
+    return str(words).format(topic=topic, count=count)
 
 
 def _said(what: Any, why: Any, cures: Mapping, params: dict) -> Said:

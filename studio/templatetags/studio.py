@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from training import bases, wording
+from training import bases, report_words, wording
 from training.errors import UserError
 from training.models import BaseDownload, Job, JobEvent
 
@@ -298,3 +298,9 @@ def by_language(text: str) -> list[tuple[str, str]]:
 def base_name(slug: str) -> str:
     """Return a base model's name; of one that is gone, its slug."""
     return bases.name(slug)
+
+
+@register.filter
+def did(cure: dict) -> str:
+    """Say what was done to a version's rows."""
+    return report_words.did(cure)

@@ -124,7 +124,7 @@ def whole(request: HttpRequest, row: Dataset, version: DatasetVersion) -> HttpRe
         else 0,
         "layout_form": layouts.form_of(version),
     }
-    context |= findings.found(version) | findings.undo_of(request, version)
+    context |= findings.found(version)
     return render(request, "datasets/dataset.html", context | page_of(request, version))
 
 

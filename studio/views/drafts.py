@@ -9,6 +9,7 @@ from studio.views import effects, lines
 from studio.views.lengths import Comparison, Lengths
 from training import bases, forecast, jobs, recipe, works
 from training.bases import Base
+from training.datasets import reports
 from training.datasets.lengths import Kept
 from training.errors import UserError
 from training.forecast import Disk, Forecast
@@ -104,6 +105,11 @@ class Summary:
     def is_counting(self) -> bool:
         """Whether the summary will say more in a moment: tokens, or this machine's speed."""
         return self.forecast is None if self.kept else self.is_counting_lengths
+
+    @cached_property
+    def faults(self) -> int:
+        """How many kinds of faults the data report found that do harm; 0 while it is not made."""
+        return reports.faults(self.version) if self.version else 0
 
     @property
     def is_moving(self) -> bool:

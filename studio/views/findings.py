@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from django.http import HttpRequest
+from django.conf import settings
 
 from training import report_words
-from training.datasets import personal, reports, store, versions
+from training.datasets import editing, personal, reports, store, versions
 from training.datasets.check import terms
 from training.models import DataReport, DatasetVersion
 
@@ -30,15 +30,24 @@ class Card:
     finding: dict
     words: report_words.Said
     groups: list[list[Shown]]
+    examples: int
+    """How many the version has."""
 
     @property
-    def buttons(self) -> list[tuple[str, str, int]]:
-        """How, what the button says, and how many rows it takes; the gentlest one first."""
+    def buttons(self) -> list[tuple[str, str, int, int | None]]:
+        """How, what the button says, how many rows it takes, and how many examples it would leave
+        where these are too few to train; the gentlest one first."""
         return [
-            (how, self.words.cures[how], count)
+            (how, self.words.cures[how], count, self._too_few_left(how, count))
             for how, count in self.finding["cures"].items()
             if count and how in self.words.cures
         ]
+
+    def _too_few_left(self, how: str, count: int) -> int | None:
+        left = self.examples - count
+        enough = settings.MIN_EXAMPLES
+        is_short = how not in terms.REWRITES and left < enough <= self.examples
+        return left if is_short else None
 
 
 def found(version: DatasetVersion | None) -> dict:
@@ -52,13 +61,15 @@ def found(version: DatasetVersion | None) -> dict:
         "report": made,
         "cards": cards,
         "tally": {level: levels.count(level) for level in terms.LEVELS},
+        "personal_kinds": sum(terms.is_personal(card.finding["key"]) for card in cards),
+        **history_of(version),
     }
 
 
 def cards_of(version: DatasetVersion, made: DataReport) -> list[Card]:
     view = store.view(versions.folder(version))
     return [
-        Card(finding, report_words.say(finding), groups_of(view, finding))
+        Card(finding, report_words.say(finding), groups_of(view, finding), version.example_count)
         for finding in made.result["findings"]
     ]
 
@@ -93,12 +104,13 @@ def words_of(version: DatasetVersion, key: str) -> report_words.Said | None:
     return report_words.say(finding) if finding else None
 
 
-def undo_of(request: HttpRequest, version: DatasetVersion | None) -> dict:
-    """Return the version to which the cure that just happened can be taken back, for its notice."""
-    asked = request.GET.get("cured", "")
-    if not version or not asked.isdecimal() or len(asked) > 8:
-        return {}
-    before = version.dataset.versions.filter(number=int(asked)).first()
-    if before is None or (version.parent_id, version.number) != (before.pk, before.number + 1):
-        return {}
-    return {"cured": before, "masked": "masked" in request.GET}
+def history_of(version: DatasetVersion) -> dict:
+    """Return what was done to the data: `history`, the numbers of versions and words; and the last
+    thing where it can be taken back: `cured`, the version before, `did`, `masked`."""
+    cures = version.dataset.versions.filter(number__lte=version.number).exclude(cure={})
+    history = [(one.number, report_words.did(one.cure)) for one in cures.order_by("number")]
+    if not version.cure or version.cure["how"] == editing.BACK or version.parent is None:
+        return {"history": history}
+    is_masked = version.cure["how"] == terms.MASK
+    did = report_words.did(version.cure)
+    return {"history": history, "cured": version.parent, "did": did, "masked": is_masked}

@@ -1,7 +1,5 @@
 """Doors of the data report: its page, which is its fragment too, and its buttons."""
 
-from urllib.parse import urlencode
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -12,7 +10,6 @@ from studio.views.findings import found
 from studio.views.frame import safe_next
 from studio.views.statistics import lengths_of, shares_of
 from training.datasets import holding, reports
-from training.datasets.check import terms
 from training.datasets.versions import newest
 
 
@@ -36,13 +33,8 @@ def cure(request: HttpRequest, pk: str) -> HttpResponse:
     """Cure a finding: a new version, with a way back on the page that comes."""
     dataset = get_object_or_404(own(request), pk=pk)
     said = request.POST
-    before = newest(dataset)
     reports.cure(dataset, said.get("key", ""), said.get("how", ""), said.get("seen", ""))
-    onward = safe_next(request, reverse("dataset", args=[pk]))
-    asked = {"cured": before.number}
-    if said.get("how") == terms.MASK:
-        asked["masked"] = 1
-    return redirect(f"{onward}?{urlencode(asked)}")
+    return redirect(safe_next(request, reverse("dataset", args=[pk])) + "#report")
 
 
 @require_POST

@@ -62,4 +62,5 @@ def shares_of(told: dict) -> list[Shares]:
         Shares(_("말투"), _("말투"), pictures.bars(named["registers"]), _("답변의 문장 끝을 보고 셉니다.")),
         Shares(_("답변의 언어"), _("언어"), pictures.bars(named["languages"]), _("답변의 글자를 보고 셉니다.")),
     )  # fmt: skip
-    return [one for one in found if one.rows]
+    hidden = {_("자주 쓴 첫머리")} if told["labels"] else set()
+    return [one for one in found if len(one.rows) > 1 and one.title not in hidden]

@@ -198,7 +198,6 @@ def show_data(request: HttpRequest, job: Job, status: int = 200, **forms: object
         "upload_limit": settings.UPLOAD_LIMIT_BYTES,
         "minimum": settings.MIN_EXAMPLES,
         **state_of(job.version),
-        **findings.undo_of(request, job.version),
     }
     return show(request, job, 3, status, **context | forms)
 

@@ -72,13 +72,15 @@ def test_examples_of_a_finding_are_shown_escaped_and_personal_data_masked(signed
 def test_a_cure_is_a_new_version_with_a_way_back(signed_in, dataset):
     check(dataset)
     answer = cure(signed_in, dataset, "duplicates", "keep_one")
-    assert answer.status_code == 302 and answer.url == f"/data/{dataset.pk}/?cured=1"
+    assert answer.status_code == 302 and answer.url == f"/data/{dataset.pk}/#report"
     page = signed_in.get(answer.url).text
-    assert "고쳤습니다. 2판, 예제 32개." in page
+    assert "고쳤습니다. 똑같은 예제: 1개 뺌. 2판, 예제 32개." in page
     assert f'action="/data/{dataset.pk}/versions/1/"' in page
+    assert page.count("똑같은 예제: 1개 뺌") == 2  # in the list of versions too
     signed_in.post(f"/data/{dataset.pk}/versions/1/")
     assert (versions.newest(dataset).number, versions.newest(dataset).example_count) == (3, 33)
-    assert "고쳤습니다" not in signed_in.get(answer.url).text
+    page = signed_in.get(answer.url).text
+    assert "고쳤습니다" not in page and "1판의 예제로 되돌림" in page
 
 
 def test_masking_offers_to_purge_what_is_left_of_it(signed_in, dataset):
@@ -86,7 +88,47 @@ def test_masking_offers_to_purge_what_is_left_of_it(signed_in, dataset):
     answer = cure(signed_in, dataset, "personal_mobile", "mask")
     page = signed_in.get(answer.url).text
     assert f'href="/data/{dataset.pk}/purge/"' in page
-    assert "원본 파일과 이전 판에 남아 있습니다" in page
+    assert "이전 판에 남아 있을 수 있습니다" in page
+
+
+def test_edits_by_hand_after_a_cure_are_a_version_of_their_own(signed_in, dataset):
+    """Taking the cure back must not take them too."""
+    check(dataset)
+    cure(signed_in, dataset, "duplicates", "keep_one")
+    editing.remove(dataset, [0])
+    assert versions.newest(dataset).number == 3
+    assert "고쳤습니다" not in signed_in.get(f"/data/{dataset.pk}/").text
+
+
+def test_all_personal_data_is_masked_with_one_press(signed_in, dataset):
+    editing.add(dataset, [Example((Message("user", "메일"), Message("assistant", "mina@example.com으로 보내세요. 010-1234-5678")))])  # fmt: skip
+    check(dataset)
+    assert "한꺼번에 가리기" in signed_in.get(f"/data/{dataset.pk}/").text
+    cure(signed_in, dataset, "personal", "mask")
+    said = [one.messages[1].content for one in versions.examples(versions.newest(dataset), 0, 99)]
+    assert not any("010-" in text or "@" in text for text in said)
+    check(dataset)
+    assert "개인정보: 2개 고침" in signed_in.get(f"/data/{dataset.pk}/").text
+
+
+def test_a_cure_that_leaves_too_few_says_so_before(signed_in, dataset, settings):
+    settings.MIN_EXAMPLES = 33
+    check(dataset)
+    page = signed_in.get(f"/data/{dataset.pk}/").text
+    assert "예제가 32개 남아 학습을 시작할 수 없게 됩니다" in page
+
+
+def test_a_purge_takes_the_lines_that_could_not_be_used(
+    signed_in, dataset, django_capture_on_commit_callbacks
+):
+    version = versions.newest(dataset)
+    place = versions.folder(version) / "problems.jsonl"
+    place.write_text('{"line": 1, "code": "answer_empty", "params": {}, "row": "010-2345-6789"}\n')
+    DatasetVersion.objects.update(problem_count=1)
+    with django_capture_on_commit_callbacks(execute=True):
+        signed_in.post(f"/data/{dataset.pk}/purge/")
+    assert not place.exists()
+    assert "쓰지 못한 줄 1개" not in signed_in.get(f"/data/{dataset.pk}/").text
 
 
 def test_a_cure_of_what_changed_meanwhile_is_refused_in_words(signed_in, dataset):
@@ -139,9 +181,9 @@ def test_step_three_shows_the_report_and_goes_on_with_the_cured_version(
     here = f"/train/{Job.objects.get().pk}/data/"
     assert "똑같은 예제가 되풀이됩니다: 1개." in signed_in.get(here).text
     answer = cure(signed_in, dataset, "duplicates", "keep_one", next=here)
-    assert answer.url == f"{here}?cured=1"
+    assert answer.url == f"{here}#report"
     assert Job.objects.get().version == versions.newest(dataset)
-    assert "고쳤습니다. 2판" in signed_in.get(answer.url).text
+    assert "고쳤습니다. 똑같은 예제: 1개 뺌. 2판" in signed_in.get(answer.url).text
 
 
 def test_where_personal_data_is_forbidden_the_start_waits_for_the_check(
@@ -164,6 +206,13 @@ def test_where_personal_data_is_forbidden_the_start_waits_for_the_check(
     cure(signed_in, dataset, "personal_mobile", "mask")
     check(dataset)
     assert "개인정보" not in signed_in.get(here, headers=HTMX).text
+
+
+def test_the_summary_tells_of_faults_before_the_start(signed_in, user, dataset, base):
+    check(dataset)
+    signed_in.post("/train/new/", {"version": versions.newest(dataset).pk})
+    page = signed_in.get(f"/train/{Job.objects.get().pk}/data/").text
+    assert "데이터 점검에서 고칠 점 2가지를 찾았습니다" in page
 
 
 def test_a_cure_leads_to_no_other_site(signed_in, dataset):

@@ -145,7 +145,7 @@ def _view(version: DatasetVersion) -> store.View:
 def _changing(latest: DatasetVersion) -> Iterator[DatasetVersion]:
     """Give the version that takes edits, a new one beside the held newest one if need be, and write
     down what its rows come to."""
-    is_ours = latest.is_open and not used_by(latest).exists()
+    is_ours = latest.is_open and not latest.cure and not used_by(latest).exists()
     version = latest if is_ours else _successor(latest, latest)
     try:
         yield version

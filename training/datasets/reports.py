@@ -80,6 +80,13 @@ def _has(found: DataReport, key: str, cure: str) -> bool:
     return finding is not None and (not cure or cure in finding["cures"])
 
 
+def faults(version: DatasetVersion) -> int:
+    """Return how many findings of a version's present report do harm; 0 while there is none."""
+    made = DataReport.objects.filter(version=version, fingerprint=version.fingerprint).first()
+    found = made.result.get("findings", []) if made else []
+    return sum(one["level"] == terms.BAD for one in found)
+
+
 def finding_of(found: DataReport, key: str) -> dict | None:
     return next((one for one in found.result.get("findings", []) if one["key"] == key), None)
 
