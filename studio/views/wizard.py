@@ -259,11 +259,14 @@ def library(request: HttpRequest, job: Job) -> HttpResponse:
 @require_GET
 @draft_view
 def reading(request: HttpRequest, job: Job) -> HttpResponse:
-    """The data's state while it is read; with its end come summary and start button too."""
-    if job.version and job.version.status == DatasetVersion.Status.FAILED:
-        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    """The data's state while it is read; with its end come summary and start button too. A failure, or
+    the end of a cure, changes more of the page."""
     is_read = not (job.version and job.version.is_busy)
-    context = beside(job, START, is_update=is_read, minimum=settings.MIN_EXAMPLES)
+    is_failed = job.version is not None and job.version.status == DatasetVersion.Status.FAILED
+    if is_failed or (is_read and "cured" in request.GET):
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    context = findings.undo_of(request, job.version)
+    context |= beside(job, START, is_update=is_read, minimum=settings.MIN_EXAMPLES)
     context |= state_of(job.version)
     return render(request, "wizard/_reading.html", context)
 
