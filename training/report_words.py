@@ -102,7 +102,9 @@ FINDINGS: "dict[str, tuple[Words, Words, Mapping[str, Words]]]" = {
     ),
     "copies": (
         _("질문을 그대로 되풀이한 답변이 있습니다: {count}개."),
-        _("모델이 답하지 않고 질문을 따라 말하게 됩니다."),
+        _(
+            "모델이 답하지 않고 질문을 따라 말하게 됩니다. 맞춤법 교정처럼 그대로 두는 것이 정답인 데이터라면 그대로 두세요."
+        ),
         _OUT,
     ),
     "broken": (
@@ -142,7 +144,7 @@ FINDINGS: "dict[str, tuple[Words, Words, Mapping[str, Words]]]" = {
     ),
     "html": (
         _("웹 페이지의 표시(<br> 따위)가 남은 예제가 있습니다: {count}개."),
-        _("답변에도 이런 표시가 섞여 나옵니다."),
+        _("답변에도 이런 표시가 섞여 나옵니다. 웹 페이지를 쓰는 법을 가르치는 데이터라면 그대로 두세요."),
         {NORMALISE: _("표시 지우기"), **_OUT},
     ),
     "chat_marks": (

@@ -7,6 +7,7 @@ from django.conf import settings
 from training import report_words
 from training.datasets import editing, personal, reports, store, versions
 from training.datasets.check import terms
+from training.datasets.versions import newest
 from training.models import DataReport, DatasetVersion
 
 SNIPPET = 240
@@ -51,10 +52,13 @@ class Card:
 
 
 def found(version: DatasetVersion | None) -> dict:
-    """Return a version's report as far as it is made: `report`, `cards`, `tally` by level."""
-    made = reports.of(version) if version else None
-    if made is None:
+    """Return a version's report as far as it is made: `report`, `cards`, `tally` by level; and whether
+    the version `is_newest`, since only then can it be cured."""
+    if version is None:
         return {"report": None}
+    made = reports.of(version)
+    if made is None:
+        return {"report": None, **history_of(version)}
     cards = cards_of(version, made) if made.status == DataReport.Status.READY else []
     levels = [card.finding["level"] for card in cards]
     return {
@@ -62,6 +66,7 @@ def found(version: DatasetVersion | None) -> dict:
         "cards": cards,
         "tally": {level: levels.count(level) for level in terms.LEVELS},
         "personal_kinds": sum(terms.is_personal(card.finding["key"]) for card in cards),
+        "is_newest": newest(version.dataset).pk == version.pk,
         **history_of(version),
     }
 
@@ -86,20 +91,25 @@ def groups_of(view: store.View, finding: dict) -> list[list[Shown]]:
 def shown(view: store.View, position: int) -> Shown:
     """Return a row in short; what is personal in it is hidden, and stands in what is shown."""
     ((_, example),) = view.at([position])
-    question, answer = (shortened(said.content) for said in example.messages[-2:])
+    texts = [said.content for said in example.messages]
+    both = zip(texts, personal.across(texts, personal.masked), strict=True)
+    question, answer = [shortened(text, masked) for text, masked in both][-2:]
     return Shown(view.number(position) + 1, question, answer)
 
 
-def shortened(text: str) -> str:
-    matches = personal.find(text)
-    start = max(0, matches[0].start - SNIPPET // 3) if matches else 0
-    part = personal.masked(text)[start : start + SNIPPET]
+def shortened(text: str, masked: str) -> str:
+    """Return a piece of a masked text around the first thing that is hidden, or its beginning."""
+    both = zip(text, masked, strict=True)
+    hidden = next((place for place, (one, other) in enumerate(both) if one != other), 0)
+    start = max(0, hidden - SNIPPET // 3)
+    part = masked[start : start + SNIPPET]
     return "…" * (start > 0) + part + "…" * (start + SNIPPET < len(text))
 
 
 def words_of(version: DatasetVersion, key: str) -> report_words.Said | None:
     """Return what a finding of a version's present report says; None where there is no such one."""
-    made = DataReport.objects.filter(version=version, fingerprint=version.fingerprint).first()
+    asked = {"fingerprint": version.fingerprint, "status": DataReport.Status.READY}
+    made = DataReport.objects.filter(version=version, **asked).first()
     finding = reports.finding_of(made, key) if made else None
     return report_words.say(finding) if finding else None
 

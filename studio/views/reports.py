@@ -15,9 +15,13 @@ from training.datasets.versions import newest
 
 @require_GET
 def report(request: HttpRequest, pk: str) -> HttpResponse:
-    """The report on a page that can be printed; for its own polling only the findings."""
+    """The report on a page that can be printed; for its own polling only the findings, of the version
+    that was asked for."""
     dataset = get_object_or_404(own(request), pk=pk)
-    version = newest(dataset)
+    asked = request.GET.get("version", "")
+    is_number = asked.isdecimal() and len(asked) < 9
+    earlier = dataset.versions.filter(number=int(asked)).first() if is_number else None
+    version = earlier or newest(dataset)
     with holding.present(version):
         context = {"dataset": dataset, "version": version} | found(version)
     if request.htmx:

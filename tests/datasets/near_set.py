@@ -155,9 +155,12 @@ def is_found(one: Row, other: Row) -> bool:
     block = Block(talks)
     common = np.zeros(1 << near.TABLE_BITS, bool)
     sketches = near.sketches(block.texts, common)
-    numbers = block.records()["numbers"]
-    asked = np.arange(2)
+    records, lengths = block.records(), np.array([len(text) for text in block.texts])
     found = near.alike(
-        sketches, numbers, asked, common, lambda rows: (block.texts[n] for n in rows)
+        sketches, records["numbers"], np.arange(2), lengths, common,
+        lambda rows: (block.texts[n] for n in rows),
+    )  # fmt: skip
+    found = near.with_like_answers(
+        found, records["answer"], lambda rows: (block.answers[n] for n in rows)
     )
     return len(found) > 0

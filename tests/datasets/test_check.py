@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from tests.datasets import near_set, planted
 from training.chat import Example, Message
 from training.datasets import segments, store
-from training.datasets.check import report, terms
+from training.datasets.check import near, report, terms
+from training.datasets.check import rows as kept
 from training.datasets.check.rows import Rows
 
 Row = tuple[str, str]
@@ -117,6 +119,35 @@ def test_an_instruction_that_all_rows_share_makes_no_near_duplicates(tmp_path):
         for n, (question, _) in enumerate(pairs(100))
     ]
     assert "near_duplicates" not in checked(tmp_path, rows)
+
+
+def test_the_same_text_with_another_answer_is_no_near_duplicate(tmp_path):
+    """A few letters decide between two labels, and a translation's way back has the same letters."""
+    text = "지난주에 산 노트북이 마음에 {}들었습니다. 다음에도 이 가게에서 살지는 조금 더 써 보고 정하려고 합니다."
+    rows = [*pairs(20), (text.format(""), "긍정"), (text.format("안 "), "부정")]
+    there = ("도서관은 월요일에 쉽니다", "The library is closed on Mondays")
+    rows += [there, there[::-1]]
+    assert "near_duplicates" not in checked(tmp_path, rows)
+
+
+def test_two_questions_about_one_long_text_are_no_near_duplicates(tmp_path):
+    text = " ".join(answer for _, answer in pairs(40))
+    asked = (
+        "가로등은 언제까지 고친다고 했나요?",
+        "보도블록 공사는 누가 맡기로 했는지 알려 주세요.",
+    )
+    rows = [(f"{text * 3}\n{question}", "담당 부서가 사흘 안에 합니다.") for question in asked]
+    rows += [(f"{text * 3}\n{asked[0]}!", "담당 부서가 사흘 안에 합니다.")]
+    checked(tmp_path, [*pairs(60)[40:], *rows])
+    assert rows_of(tmp_path, "near_duplicates") == [22]
+
+
+def test_among_many_rows_of_one_form_each_meets_those_with_its_numbers():
+    """In a crowd each row was compared with the first one only, whose numbers are others."""
+    sketches = np.ones((1500, near.SKETCH), np.uint16)
+    numbers = np.arange(1500).astype(np.uint64)
+    numbers[900] = numbers[7]
+    assert near.candidates(sketches, numbers, np.arange(1500)).tolist() == [[7, 900]]
 
 
 def test_near_duplicates_are_found_well():
@@ -259,6 +290,36 @@ def test_registers_are_told_apart(tmp_path, answers, main):
     assert told == {main: 60}
 
 
+@pytest.mark.parametrize(
+    ("answer", "register"),
+    [
+        ("한국어", "none"), ("소비자", "none"), ("네.", "none"), ("신분증 필요", "none"),
+        ("개요\n1. 신청자\n2. 홈페이지\n3. 아버지\n이상입니다.", "hapsyo"),
+        ("비가 오니까, 우산을 가져가자.", "plain"), ("그것은 사실이 아니다.", "plain"),
+        ("나도 집에 있어", "plain"), ("동네가 참 좋네.", "plain"),
+    ],
+)  # fmt: skip
+def test_nouns_have_no_register(tmp_path, answer, register):
+    told = made(write(tmp_path, [("무엇인가요", answer)]))["statistics"]["registers"]
+    assert told == {register: 1}
+
+
+def test_labels_have_no_register(tmp_path):
+    rows = [(question, ("필요.", "좋다.")[n % 2]) for n, (question, _) in enumerate(pairs(40))]
+    assert not checked(tmp_path, rows)
+
+
+def test_names_in_latin_letters_and_programs_are_no_other_language(tmp_path):
+    program = "def total(values):\n    return sum(values)\n"
+    rows = [
+        *pairs(30),
+        ("어느 기구인가요", "NATO"),
+        ("무슨 방송인가요", "KBS"),
+        ("합을 구해요", program),
+    ]
+    assert "languages" not in checked(tmp_path, rows)
+
+
 def test_another_language_is_found_and_brackets_are_no_foreign_letters(tmp_path):
     rows = [
         *pairs(30),
@@ -287,7 +348,17 @@ def test_mojibake(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    "text", ["café à la crème", "naïve façade", "Ünïted", "漢字와 한글", "㈜다듬 ①②③ ※"]
+    "text",
+    [
+        "«\xa0café\xa0» là\xa0»",
+        "말없이 ······ 섰습니다",
+        "“così” “você” “sì” è",
+        "café à la crème",
+        "naïve façade",
+        "Ünïted",
+        "漢字와 한글",
+        "㈜다듬 ①②③ ※",
+    ],
 )
 def test_letters_of_other_languages_are_no_mojibake(tmp_path, text):
     assert "mojibake" not in checked(tmp_path, [*pairs(20), ("읽어 주세요", f"{text} 입니다.")])
@@ -321,6 +392,10 @@ def test_leftovers(tmp_path, key, text):
     "text",
     [
         "3 < 5이고 7 > 2입니다.", "A안과 B안이 있습니다.", "가족 👨‍👩‍👧 사진입니다.", "| 가 |   나 |\n| 다 |   라 |입니다.",
+        "답은 $\\text{if}$ 와 $\\frac{ab}{cd}$, $x_{max}$, $\\text{평균}$입니다.", "[제목] 회의 안내\n[내용] 내일 합니다.",
+        "GOOOOD 표시입니다.", "## Input 폴더입니다.",
+        "```\nprint(f'{name} <br>')  # TODO\n\n\nx = 1    # 하나\n```\n입니다.",
+        "const one = () => {\n  return `${name}`;\n\n\n}\n입니다.", "이름    나이\n하나    서른\n둘      마흔\n입니다.",
         "함수 f(x) = {x}를 적습니다.", "[붙임] 서류 목록입니다.", "문의 전화는 1588-0000입니다.",
     ],
 )  # fmt: skip
@@ -363,6 +438,22 @@ def test_too_few_examples_are_said_with_how_many_are_missing(tmp_path):
     assert found["params"] == {"count": 40, "minimum": 200, "more": 160}
 
 
+# --- what is told ---------------------------------------------------------------------------------
+def test_sentences_and_pictures_tell_no_personal_data(tmp_path):
+    answer = "010-2345-6789로 전화하십시오. 늦게까지 받습니다."
+    rows = [*pairs(60), *((question + " 또", answer) for question, _ in pairs(20))]
+    told = json.dumps(made(write(tmp_path, rows)))
+    assert "010-****-6789" in told and "2345" not in told
+
+
+def test_labels_are_told_in_short_and_without_personal_data(tmp_path):
+    rows = labelled(**{"교통과": 120, "담당 010-2345-6789": 30, "가" * 3000: 2})
+    told = made(write(tmp_path, rows))
+    skew = next(one for one in told["findings"] if one["key"] == "label_skew")
+    assert skew["params"]["rarest"] == "가" * 60
+    assert "2345" not in json.dumps(told)
+
+
 # --- what is kept -------------------------------------------------------------------------------
 def test_a_report_after_an_edit_reads_the_edited_rows_only(tmp_path, monkeypatch):
     write(tmp_path, pairs(300), segment_rows=100)
@@ -389,6 +480,44 @@ def test_features_that_can_not_be_compared_are_made_anew(tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     assert made(tmp_path) == before
     assert path.stat().st_size > 1000
+
+
+def test_features_that_are_empty_are_made_anew(tmp_path):
+    write(tmp_path, pairs(50))
+    before = made(tmp_path)
+    (tmp_path / "features-0000.npz").write_bytes(b"")
+    assert made(tmp_path) == before
+
+
+def test_two_reports_may_make_the_same_features_at_once(tmp_path, monkeypatch):
+    """A report looks at the data beside it, whose own report may be made at the same moment."""
+    publish = segments.publish
+
+    def late(file: object, path: Path) -> None:
+        with monkeypatch.context() as other:
+            other.setattr(segments, "publish", publish)
+            other.setattr(kept.os, "getpid", lambda: 1)
+            kept._save(path, common=np.ones(3))
+        publish(file, path)
+
+    monkeypatch.setattr(segments, "publish", late)
+    kept._save(tmp_path / "features-common.npz", common=np.ones(3))
+    found = kept._load(tmp_path / "features-common.npz")
+    assert found and found["common"].tolist() == [1, 1, 1]
+
+
+def test_long_rows_are_read_a_few_at_a_time(tmp_path, monkeypatch):
+    """Five thousand rows of a hundred thousand letters took more memory than a report may have."""
+    long = [(question, f"{answer} " * 50) for question, answer in pairs(60)]
+    before = made(write(tmp_path / "one", long))
+    read: list[int] = []
+    compute = Rows._read
+    monkeypatch.setattr(Rows, "_read", lambda rows, talks: (read.append(len(talks)), compute(rows, talks))[1])  # fmt: skip
+    monkeypatch.setattr(kept, "BATCH_SIZE", 20_000)
+    monkeypatch.setattr(near, "CHUNK_LETTERS", 20_000)
+    monkeypatch.setattr(near, "COMPARED_LETTERS", 0)
+    assert made(write(tmp_path / "other", long)) == before
+    assert max(read) < 10
 
 
 def test_shown_rows_are_positions_that_stay(tmp_path):

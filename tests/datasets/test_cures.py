@@ -21,7 +21,11 @@ def mended(key: str, text: str, how: str = "normalise", **params) -> str | None:
         ("spaces", "빈 줄\n \n\n\n하나로", "빈 줄\n\n하나로"),
         ("spaces", "넓은      사이", "넓은 사이"),
         ("spaces", "| 가 |    나 |", "| 가 |    나 |"),
-        ("spaces", "    들여 쓴 줄\n    그대로", "들여 쓴 줄\n    그대로"),
+        ("spaces", "\n    들여 쓴 줄\n    그대로 \n", "    들여 쓴 줄\n    그대로"),
+        ("spaces", "값    수\n가      1", "값    수\n가      1"),
+        ("spaces", "```\na = 1\n\n\nb = 2    # 둘\n```", "```\na = 1\n\n\nb = 2    # 둘\n```"),
+        ("html", "example.org/?a=1&copy=2&nbsp;끝", "example.org/?a=1&copy=2 끝"),
+        ("html", "<ul>\n  <li>하나</li>\n  <li>둘</li>\n</ul>", "하나\n\n둘"),
         ("html", "첫 줄<br>둘째&nbsp;줄<p class='a'>셋째</p>", "첫 줄\n둘째 줄\n셋째"),
         ("html", "&lt;b&gt;굵게&lt;/b&gt; 3 < 5", "굵게 3 < 5"),
         ("chat_marks", "<|im_start|>네.<|im_end|>", "네."),
@@ -49,3 +53,14 @@ def test_personal_data_is_masked_by_kind():
 
 def test_a_row_of_which_nothing_is_left_goes():
     assert mended("chat_marks", "<|im_end|>") is None
+
+
+def test_a_number_that_the_question_names_is_masked_in_the_answer():
+    """«계좌번호» stands in one content, the number in the next; line ends stay where they are."""
+    said = ("은행 업무\n상담원입니다.", "제 계좌번호가\n뭐예요?", "110-123-456789입니다.\n")
+    roles = ("system", "user", "assistant")
+    example = Example(tuple(map(Message, roles, said)))
+    found = cures.rewritten(example, cures.mend("personal_account", "mask", {"kinds": ["account"]}))
+    assert found
+    contents = [one.content for one in found.messages]
+    assert contents == [*said[:2], "[계좌번호]입니다.\n"]

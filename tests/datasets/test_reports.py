@@ -66,7 +66,11 @@ def keys(dataset: Dataset) -> set[str]:
 
 def cured(dataset: Dataset, key: str, how: str) -> DatasetVersion:
     made(dataset)
-    return reports.cure(dataset, key, how, versions.newest(dataset).fingerprint)
+    version = reports.cure(dataset, key, how, versions.newest(dataset).fingerprint)
+    if version.is_busy:
+        runs.read(version.pk)
+        version.refresh_from_db()
+    return version
 
 
 def questions(version: DatasetVersion) -> list[str]:
@@ -136,6 +140,20 @@ def test_two_cures_are_two_versions(dataset):
     assert keys(dataset) == set()
 
 
+def test_masked_data_lies_nowhere_in_the_version_that_stays(
+    dataset, django_capture_on_commit_callbacks
+):
+    """Masking was laid over the segments, so that they held the number after all else was purged."""
+    with django_capture_on_commit_callbacks(execute=True):
+        version = cured(dataset, "personal_mobile", "mask")
+        editing.purge(dataset)
+    assert list(dataset.versions.all()) == [version]
+    kept = [path for path in versions.folder(version).rglob("*") if path.is_file()]
+    holding = [path.name for path in kept if b"2345-6789" in path.read_bytes()]
+    assert "segment-0000.jsonl" in {path.name for path in kept}
+    assert holding == []
+
+
 def test_many_rows_are_written_by_a_worker(user, monkeypatch, django_capture_on_commit_callbacks):
     monkeypatch.setattr(editing, "REWRITTEN_AT_ONCE", 2)
     rows = [
@@ -147,7 +165,9 @@ def test_many_rows_are_written_by_a_worker(user, monkeypatch, django_capture_on_
     job = jobs.create_draft(user)
     jobs.edit(job, version=before)
     editing.remove(dataset, [1])
-    after = cured(dataset, "personal_mobile", "mask")
+    made(dataset)
+    seen = versions.newest(dataset).fingerprint
+    after = reports.cure(dataset, "personal_mobile", "mask", seen)
     assert after.is_busy
     with django_capture_on_commit_callbacks(execute=True):
         runs.read(after.pk)
@@ -229,3 +249,14 @@ def test_personal_data_is_forbidden_where_the_administrator_says_so(draft, datas
     draft.refresh_from_db()
     made(dataset)
     assert not {"personal_data", "data_being_checked"} & blocking(draft)
+
+
+def test_a_check_that_failed_is_not_told_to_be_needless_where_it_is_needed(
+    draft, dataset, settings
+):
+    """The reason why training could not start said that one may train without a check."""
+    settings.PERSONAL_DATA = "block"
+    found = reports.of(versions.newest(dataset))
+    failed = {"status": Status.FAILED, "error": {"code": "check_crashed", "params": {}}}
+    DataReport.objects.filter(pk=found.pk).update(**failed)
+    assert blocking(draft) == {"personal_data_unknown"}

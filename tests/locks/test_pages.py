@@ -114,7 +114,7 @@ PAGES = {
     "model cancelled": "/models/{cancelled}/", "rename": "/models/{done}/rename/",
     "delete": "/models/{done}/delete/", "cancel": "/models/{running}/cancel/",
     "data": "/data/", "unreadable": "/data/unreadable/", "dataset": "/data/{data}/", "dataset failed": "/data/{bad}/",
-    "report": "/data/{faulty}/report/", "dataset checked": "/data/{faulty}/?cured=1", "finding": "/data/{faulty}/?finding=broken",
+    "report": "/data/{faulty}/report/", "dataset checked": "/data/{faulty}/", "finding": "/data/{faulty}/?finding=broken",
     "step 3 checked": "/train/{faulty_draft}/data/",
     "writing": "/data/templates/", "dataset delete": "/data/{bad}/delete/", "dataset in use": "/data/{data}/delete/",
     "data new": "/data/new/", "merge": "/data/merge/", "bad rows": "/data/{data}/problems/",

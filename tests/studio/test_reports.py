@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.datasets import planted
-from training import runs
+from training import jobs, runs
 from training.chat import Example, Message
 from training.datasets import editing, reports, segments, store, versions
 from training.models import DataReport, Dataset, DatasetVersion, Job
@@ -47,10 +47,17 @@ def cure(client, dataset: Dataset, key: str, how: str, **more):
     return client.post(f"/data/{dataset.pk}/cure/", sent)
 
 
+def mask(client, dataset: Dataset, key: str):
+    """Mask, and write the version as a worker does."""
+    answer = cure(client, dataset, key, "mask")
+    runs.read(versions.newest(dataset).pk)
+    return answer
+
+
 def test_the_page_follows_the_check_and_then_shows_it(signed_in, dataset):
     url = f"/data/{dataset.pk}/"
     page = signed_in.get(url).text
-    assert f'hx-get="{url}report/?next=' in page and "살펴보고 있습니다" in page
+    assert f'hx-get="{url}report/?version=1&amp;next=' in page and "살펴보고 있습니다" in page
     DataReport.objects.update(status="checking", done_rows=10, total_rows=33, token="t")
     polled = signed_in.get(f"{url}report/?next={url}", headers=HTMX).text
     assert "예제 33개 가운데 10개" in polled and "<h1" not in polled
@@ -85,7 +92,7 @@ def test_a_cure_is_a_new_version_with_a_way_back(signed_in, dataset):
 
 def test_masking_offers_to_purge_what_is_left_of_it(signed_in, dataset):
     check(dataset)
-    answer = cure(signed_in, dataset, "personal_mobile", "mask")
+    answer = mask(signed_in, dataset, "personal_mobile")
     page = signed_in.get(answer.url).text
     assert f'href="/data/{dataset.pk}/purge/"' in page
     assert "이전 판에 남아 있을 수 있습니다" in page
@@ -104,7 +111,7 @@ def test_all_personal_data_is_masked_with_one_press(signed_in, dataset):
     editing.add(dataset, [Example((Message("user", "메일"), Message("assistant", "mina@example.com으로 보내세요. 010-1234-5678")))])  # fmt: skip
     check(dataset)
     assert "한꺼번에 가리기" in signed_in.get(f"/data/{dataset.pk}/").text
-    cure(signed_in, dataset, "personal", "mask")
+    mask(signed_in, dataset, "personal")
     said = [one.messages[1].content for one in versions.examples(versions.newest(dataset), 0, 99)]
     assert not any("010-" in text or "@" in text for text in said)
     check(dataset)
@@ -172,6 +179,24 @@ def test_data_that_can_not_be_read_has_no_report(signed_in, dataset):
     assert not DataReport.objects.exists()
 
 
+def test_the_rows_of_a_finding_are_still_there_while_they_are_checked_anew(signed_in, dataset):
+    """The second edit of an open version left the old findings beside the new fingerprint: the page
+    took them for true and could not be shown."""
+    editing.remove(dataset, [0])
+    check(dataset)
+    editing.remove(dataset, [1])
+    page = signed_in.get(f"/data/{dataset.pk}/?finding=broken")
+    assert page.status_code == 200 and "살펴보고 있습니다" in page.text
+
+
+def test_what_is_shown_of_a_row_hides_a_number_that_its_question_names(signed_in, dataset):
+    said = ("제 계좌번호가 뭐예요?", "110-123-456789입니다.")
+    editing.add(dataset, [Example((Message("user", said[0]), Message("assistant", said[1])))])
+    check(dataset)
+    page = signed_in.get(f"/data/{dataset.pk}/report/").text
+    assert "계좌번호가 든 예제가 있습니다" in page and "456789" not in page
+
+
 # --- the wizard -----------------------------------------------------------------------------------
 def test_step_three_shows_the_report_and_goes_on_with_the_cured_version(
     signed_in, user, dataset, base
@@ -203,7 +228,7 @@ def test_where_personal_data_is_forbidden_the_start_waits_for_the_check(
     page = signed_in.get(here, headers=HTMX).text
     assert "개인정보가 든 예제가 1개 있습니다" in page
     assert signed_in.post(f"/train/{job.pk}/start/").status_code == 422
-    cure(signed_in, dataset, "personal_mobile", "mask")
+    mask(signed_in, dataset, "personal_mobile")
     check(dataset)
     assert "개인정보" not in signed_in.get(here, headers=HTMX).text
 
@@ -225,3 +250,52 @@ def test_english_has_the_report_too(signed_in, dataset):
     check(dataset)
     page = signed_in.get(f"/data/{dataset.pk}/report/", headers={"Accept-Language": "en"}).text
     assert "Copies of other examples: 1." in page
+
+
+def test_a_cure_that_a_worker_writes_ends_with_its_way_back(signed_in, dataset, base):
+    check(dataset)
+    signed_in.post("/train/new/", {"version": versions.newest(dataset).pk})
+    here = f"/train/{Job.objects.get().pk}/"
+    answer = cure(signed_in, dataset, "personal_mobile", "mask", next=f"{here}data/")
+    page = signed_in.get(answer.url).text
+    polled = re.search(f'hx-get="({here}[^"]*)"', page)
+    assert polled and "고친 예제를 2판으로 쓰고 있습니다." in page
+    assert "쓰고 있습니다" in signed_in.get(polled[1], headers=HTMX).text
+    runs.read(versions.newest(dataset).pk)
+    for page in (signed_in.get(polled[1], headers=HTMX), signed_in.get(answer.url)):
+        assert "고쳤습니다. 휴대전화 번호: 1개 고침. 2판" in page.text
+        assert "원본과 이전 판 지우기" in page.text
+
+
+def test_a_cure_that_could_not_be_written_is_said_and_can_be_taken_back(signed_in, dataset):
+    """The disk was full: the page said that all was mended, with no examples."""
+    check(dataset)
+    answer = cure(signed_in, dataset, "personal_mobile", "mask")
+    failed = {"status": "failed", "error": {"code": "disk_full", "params": {}}}
+    DatasetVersion.objects.filter(pk=versions.newest(dataset).pk).update(**failed)
+    page = signed_in.get(answer.url).text
+    assert "고친 예제를 쓰지 못했습니다" in page
+    assert "고쳤습니다" not in page and "남아 있습니다" not in page
+    signed_in.post(f"/data/{dataset.pk}/versions/1/")
+    latest = versions.newest(dataset)
+    assert (latest.status, latest.example_count) == ("ready", 33)
+
+
+def test_a_draft_with_an_earlier_version_shows_its_own_report_and_no_cures(
+    signed_in, dataset, make, base
+):
+    """A job that is repeated keeps the version that it was trained with."""
+    first = versions.newest(dataset)
+    check(dataset)
+    started = make.job(dataset.owner, first)
+    editing.remove(dataset, [30])
+    draft = jobs.retry(started)
+    page = signed_in.get(f"/train/{draft.pk}/data/").text
+    assert "똑같은 예제가 되풀이됩니다: 1개." in page
+    assert f"/data/{dataset.pk}/cure/" not in page and "더 새로운 판이 있어서" in page
+    check(dataset)
+    asked = {
+        number: signed_in.get(f"/data/{dataset.pk}/report/?version={number}", headers=HTMX).text
+        for number in (1, 2)
+    }
+    assert "되풀이됩니다: 1개." in asked[1] and "되풀이됩니다" not in asked[2]

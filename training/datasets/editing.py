@@ -17,6 +17,7 @@ from django.db import transaction
 from training.chat import Example
 from training.datasets import room, segments, shapes, store, versions
 from training.datasets.check import cures
+from training.datasets.check.terms import MASK
 from training.datasets.holding import (
     RAW,
     discard,
@@ -211,14 +212,15 @@ def rewrite(
     dataset: Dataset, fingerprint: str, positions: Sequence[int], cure: dict
 ) -> DatasetVersion:
     """Open a version in which some rows are written anew as a cure has it (check/cures.py). Many rows
-    are written by a worker: the version is busy till then.
+    are written by a worker: the version is busy till then. So is personal data: a version that is
+    laid over segments would go on holding what it hides.
 
     Raises: UserError `report_outdated`, `data_being_read`, `data_not_readable`, `upload_disk`,
     `quota_full`.
     """
     with _as_seen(dataset, fingerprint) as latest:
         left = store.CHANGE_LIMIT - _view(latest).changes
-        if len(positions) > min(REWRITTEN_AT_ONCE, left):
+        if cure["how"] == MASK or len(positions) > min(REWRITTEN_AT_ONCE, left):
             return _order_rewriting(latest, positions, cure)
         mending = cures.mend(cure["key"], cure["how"], cure["params"])
         found = _view(latest).at(list(positions))

@@ -138,7 +138,7 @@ def blockers(version: DatasetVersion) -> list[UserError]:
     if found is None or found.is_busy:
         return [UserError("data_being_checked")]
     if found.status == Status.FAILED:
-        return [UserError.of(found.error)]
+        return [UserError("personal_data_unknown")]
     count = personal_rows(found)
     return [UserError("personal_data", count=count)] if count else []
 

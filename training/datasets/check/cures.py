@@ -13,6 +13,8 @@ from training.datasets.check.terms import MASK, plain_text
 
 Mend = Callable[[str, str], str]
 """(role, content) -> the content to be kept."""
+Mending = Callable[[Example], list[str]]
+"""An example -> the contents to be kept."""
 
 
 def _python(pattern: str) -> re.Pattern:
@@ -23,9 +25,11 @@ def _python(pattern: str) -> re.Pattern:
 
 
 INVISIBLE, TAGS = _python(patterns.INVISIBLE), _python(patterns.TAGS)
+LAID_OUT = re.compile(f"{patterns.LAID_OUT}|{patterns.CODE}")
 CHAT_MARK, ANSWER_MARK = _python(patterns.CHAT_MARK), _python(patterns.ANSWER_MARK)
 LINE_TAGS = re.compile(r"<(?i:br|/?p|/?div|/?li|/?tr|/?h[1-6])(?:\s[^<>]{0,200})?/?>")
 EMPTY_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+\n")
+ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 WIDE = re.compile(r"(?<=[^\s|]) {3,}(?=[^\s|])")
 
 
@@ -34,13 +38,19 @@ def seen(role: str, text: str) -> str:
 
 
 def tidy(role: str, text: str) -> str:
-    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    """Leave out blanks that say nothing; of programs and columns only those around them."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.strip("\n").rstrip() if LAID_OUT.search(text) else _narrow(text)
+
+
+def _narrow(text: str) -> str:
+    text = text.strip()
     return WIDE.sub(" ", EMPTY_LINES.sub("\n\n", text))
 
 
 def without_html(role: str, text: str) -> str:
-    text = html.unescape(text).replace("\xa0", " ")
-    return tidy(role, TAGS.sub("", LINE_TAGS.sub("\n", text)))
+    text = ENTITY.sub(lambda found: html.unescape(found[0]), text).replace("\xa0", " ")
+    return _narrow(TAGS.sub("", LINE_TAGS.sub("\n", text)))
 
 
 def without_marks(role: str, text: str) -> str:
@@ -56,21 +66,28 @@ NORMALISERS: dict[str, Mend] = {
 }
 
 
-def mend(key: str, how: str, params: dict) -> Mend:
-    """Return what a cure makes of each content; `params` are its finding's."""
+def mend(key: str, how: str, params: dict) -> Mending:
+    """Return what a cure makes of an example's contents; `params` are its finding's."""
     if how == MASK:
-        return lambda role, text: personal.replaced(text, params["kinds"])
-    if key in NORMALISERS:
-        return NORMALISERS[key]
-    spellings = params["spellings"]
+        return lambda example: personal.across(
+            [said.content for said in example.messages],
+            lambda text: personal.replaced(text, params["kinds"]),
+        )
+    write = NORMALISERS[key] if key in NORMALISERS else _speller(params["spellings"])
+    return lambda example: [write(said.role, said.content) for said in example.messages]
 
+
+def _speller(spellings: dict[str, str]) -> Mend:
     def spelled(role: str, text: str) -> str:
         return spellings.get(plain_text(text), text) if role == "assistant" else text
 
     return spelled
 
 
-def rewritten(example: Example, mending: Mend) -> Example | None:
-    """Return an example with all its contents mended; None where one of them is empty then."""
-    said = tuple(Message(one.role, mending(one.role, one.content)) for one in example.messages)
-    return Example(said) if all(one.content.strip() for one in said) else None
+def rewritten(example: Example, mending: Mending) -> Example | None:
+    """Return an example with its contents mended; None where one of them is empty then."""
+    contents = mending(example)
+    if not all(content.strip() for content in contents):
+        return None
+    both = zip(example.messages, contents, strict=True)
+    return Example(tuple(Message(said.role, content) for said, content in both))

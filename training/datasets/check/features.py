@@ -40,7 +40,7 @@ ROW = np.dtype(
 )
 REGISTERS = ("none", "haeyo", "hapsyo", "plain")
 LANGUAGES = ("none", "ko", "en", "zh", "ja", "other")
-KEY = f"{hash('다듬')}-{sys.hash_info.algorithm}-1"
+KEY = f"{hash('다듬')}-{sys.hash_info.algorithm}-2"
 """Records are comparable between processes whose key is the same: run with PYTHONHASHSEED=0. Its
 last number rises when the meaning of a field or pattern changes."""
 OPENING = 20
@@ -193,20 +193,23 @@ class Block:
         self, answers: pa.Array, texts: pa.Array, answered_in: np.ndarray, plain_answers: list[str]
     ) -> np.ndarray:
         found = np.zeros(len(self.answers), np.uint16)
+        is_code = matches(texts, patterns.CODE)
         spaces = matches(pa.array(self.before), patterns.SPACES) | matches(answers, patterns.SPACES)
+        spaces &= ~matches(texts, patterns.LAID_OUT)
         marks = matches(texts, patterns.CHAT_MARK) | matches(answers, patterns.ANSWER_MARK)
         foreign = matches(answers, patterns.FOREIGN) & (answered_in == LANGUAGES.index("ko"))
         for flag, holds in (
             (Flag.CONTROL, matches(texts, patterns.INVISIBLE)),
             (Flag.MOJIBAKE, matches(texts, patterns.MOJIBAKE)),
-            (Flag.SPACES, spaces),
-            (Flag.PLACEHOLDER, matches(texts, patterns.PLACEHOLDER)),
+            (Flag.SPACES, spaces & ~is_code),
+            (Flag.PLACEHOLDER, matches(texts, patterns.PLACEHOLDER) & ~is_code),
             (Flag.CHAT_MARK, marks),
-            (Flag.HTML, matches(texts, patterns.HTML)),
+            (Flag.HTML, matches(texts, patterns.HTML) & ~is_code),
             (Flag.REFUSAL, matches(answers, patterns.REFUSAL)),
             (Flag.COPY, self._copies(plain_answers)),
             (Flag.BROKEN, matches(answers, patterns.BROKEN)),
             (Flag.FOREIGN, foreign),
+            (Flag.CODE, is_code),
             (Flag.SYSTEM, np.array(self.has_system)),
         ):
             found[holds] |= np.uint16(flag)

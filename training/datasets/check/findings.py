@@ -36,6 +36,10 @@ SAME_ANSWER = 0.1
 """Share of rows with one and the same answer that is too much where answers are no labels."""
 MANY = 20
 """Rows below which shares say nothing."""
+TOLD = 60
+"""Most code points of an answer that a report's sentence tells."""
+SHORT_ANSWER = 15
+"""Code points below which Latin letters are a name rather than a language."""
 MAIN_SHARE = 0.6
 """Share from which on a language, a form or a register counts as the rule."""
 ODD_SHARE = 0.03
@@ -150,12 +154,15 @@ def duplicates(data: Data) -> Iterator[Finding]:
 
 @check
 def near_duplicates(data: Data) -> Iterator[Finding]:
-    """Rows of at least ten letters that share three quarters of their three-letter pieces or more,
-    beyond what a fifth of all rows share, and all numbers. One changed name is not told from one
-    changed word. Rows that are the same anyway count as one."""
-    rows = data.rows
+    """Rows of at least ten letters that share four fifths of their three-letter pieces or more,
+    beyond what a fifth of all rows share, and all numbers, but for a few words at most, and whose
+    answers are alike too. One changed name is not told from one changed word. Rows that are the same
+    anyway count as one."""
+    rows, records = data.rows, data.records
     once = np.flatnonzero(data.first_line == data.numbers)
-    pairs = near.alike(rows.sketches, data.records["numbers"], once, rows.common, rows.texts)
+    lengths = records["question_length"] + records["answer_length"]
+    pairs = near.alike(rows.sketches, records["numbers"], once, lengths, rows.common, rows.texts)
+    pairs = near.with_like_answers(pairs, records["answer"], rows.answers)
     twins = near.later_twins(pairs)
     if twins:
         again = np.array(sorted(twins))
@@ -213,7 +220,7 @@ def same_answer(data: Data) -> Iterator[Finding]:
         cures = {BALANCE: data.drawn(rows, int(extra))}
         params = {
             "share": float(share),
-            "answer": data.rows.answer(int(rows[0]))[:60],
+            "answer": told(data.rows.answer(int(rows[0]))),
             "kept": kept,
         }
         yield Finding("same_answer", WARN, rows, cures, params)
@@ -237,10 +244,16 @@ def label_skew(data: Data) -> Iterator[Finding]:
     rare |= np.isin(data.records["answer"], data.labels[counts < LABEL_ROWS])
     params = {
         "most": int(counts[0]), "least": int(counts[-1]), "labels": len(counts), "limit": limit,
-        "commonest": _spelling(data, data.labels[0]), "rarest": _spelling(data, data.labels[-1]),
+        "commonest": told(_spelling(data, data.labels[0])),
+        "rarest": told(_spelling(data, data.labels[-1])),
     }  # fmt: skip
     cures = {BALANCE: np.sort(np.concatenate(too_many))} if too_many else {}
     yield Finding("label_skew", WARN, np.flatnonzero(rare), cures, params)
+
+
+def told(answer: str) -> str:
+    """Return an answer as a sentence tells it: its beginning, without personal data."""
+    return personal.masked(answer)[:TOLD]
 
 
 def _spelling(data: Data, label: np.uint64) -> str:
@@ -272,8 +285,9 @@ def label_spellings(data: Data) -> Iterator[Finding]:
 
 @check
 def copies(data: Data) -> Iterator[Finding]:
-    """Answers that are their question, with at most half as much of their own."""
-    yield from _leave_out(data, "copies", BAD, Flag.COPY)
+    """Answers that are their question, with at most half as much of their own. Where texts are to be
+    corrected, those without a mistake are found too, and are no fault."""
+    yield from _leave_out(data, "copies", WARN, Flag.COPY)
 
 
 @check
@@ -293,7 +307,10 @@ def _leave_out(data: Data, key: str, level: str, flag: Flag) -> Iterator[Finding
 @check
 def registers(data: Data) -> Iterator[Finding]:
     """Answers whose sentences end otherwise than most do: 해요체, 합쇼체, 반말 (with 평어). Told by
-    the ends of sentences; an answer counts by the register of most of its sentences."""
+    the ends of sentences; an answer counts by the register of most of its sentences. Labels have
+    none."""
+    if len(data.labels):
+        return
     known = data.records["register"]
     counts = np.bincount(known, minlength=len(REGISTERS))
     counts[0] = 0
@@ -317,10 +334,14 @@ def _if_main(rows: np.ndarray, share: float) -> dict[str, np.ndarray]:
 
 @check
 def languages(data: Data) -> Iterator[Finding]:
-    """Answers in another language than most, told by their letters; one that has less than two is
-    in none. Translations into two languages are found too, and are no fault."""
+    """Answers in another language than most, told by their letters; one that has less than two, a
+    program, or a short name in Latin letters (NATO, iPhone) is in none. Translations into two
+    languages are found too, and are no fault."""
     known = data.records["answered_in"].copy()
-    known[data.flagged(Flag.BROKEN)] = 0
+    known[data.flagged(Flag.BROKEN | Flag.CODE)] = 0
+    is_short = data.records["answer_length"] < SHORT_ANSWER
+    if np.bincount(known, minlength=len(LANGUAGES)).argmax() != LANGUAGES.index("en"):
+        known[is_short & (known == LANGUAGES.index("en"))] = 0
     counts = np.bincount(known, minlength=len(LANGUAGES))
     counts[0] = 0
     total = int(counts.sum())
@@ -404,7 +425,8 @@ def forms(data: Data) -> Iterator[Finding]:
         rows = np.flatnonzero(is_odd)
         if len(rows):
             params = {"share": share, "has_marks": bool(values[main])}
-            yield Finding("forms", WARN, rows, {LEAVE_OUT: rows}, params)
+            level = WARN if values[main] else INFO
+            yield Finding("forms", level, rows, {LEAVE_OUT: rows}, params)
     yield from _system_prompts(data)
 
 

@@ -6,7 +6,7 @@ Massive Datasets, chapter 3). Pieces that many rows share, an instruction say, t
 left out, unless hardly any others are there. Knows no rows of the database.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -19,8 +19,16 @@ SKETCH, BANDS = 32, 8
 similarity of 0.8, 98 of 100 are, at 0.75 95, at 0.3 6."""
 GUESS = 0.5
 """Share of agreeing minima below which a pair is not looked at."""
-COMPARED_PAIRS = 200_000
-"""Most pairs whose letters are compared; of more, the sketches alone decide."""
+CHANGED_PIECES = 30
+"""Most pieces in which near duplicates differ: a few words, however long the rest is. Two questions
+about one long text differ in more."""
+ANSWERS_LIKENESS = 0.5
+"""Jaccard similarity of the answers of near duplicates: the same text with another answer (another
+label, the way back of a translation) teaches something else."""
+COMPARED_PAIRS, COMPARED_LETTERS = 200_000, 400_000_000
+"""Most pairs, and letters in them, that are compared; of more, the sketches alone decide."""
+CHUNK_ROWS, CHUNK_LETTERS = 1000, 2_000_000
+"""Most texts, and letters in them, that lie in memory as pieces."""
 SURE_GUESS = 0.85
 PIECE = 3
 FEW_PIECES = 8
@@ -83,13 +91,31 @@ def _mixed(points: np.ndarray) -> np.ndarray:
     return found ^ (found >> np.uint32(15))
 
 
-def common_pieces(texts: list[str]) -> np.ndarray:
+def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Group texts so that neither many nor long ones take much memory."""
+    chunk: list[str] = []
+    letters = 0
+    for text in texts:
+        chunk.append(text)
+        letters += len(text)
+        if len(chunk) == CHUNK_ROWS or letters > CHUNK_LETTERS:
+            yield chunk
+            chunk, letters = [], 0
+    if chunk:
+        yield chunk
+
+
+def common_pieces(texts: Iterable[str]) -> np.ndarray:
     """Return a table over the upper bits of hashes: which of them too many texts hold."""
-    pieces = Pieces(texts)
-    places = (pieces.hashes >> np.uint32(32 - TABLE_BITS)).astype(np.int64)
-    seen = np.unique(pieces.rows * (1 << TABLE_BITS) + places)
-    counts = np.bincount(seen & ((1 << TABLE_BITS) - 1), minlength=1 << TABLE_BITS)
-    return counts > max(COMMON_SHARE * len(texts), 5)
+    counts = np.zeros(1 << TABLE_BITS, np.int64)
+    total = 0
+    for some in chunks(texts):
+        pieces = Pieces(some)
+        places = (pieces.hashes >> np.uint32(32 - TABLE_BITS)).astype(np.int64)
+        seen = np.unique(pieces.rows * (1 << TABLE_BITS) + places)
+        counts += np.bincount(seen & ((1 << TABLE_BITS) - 1), minlength=1 << TABLE_BITS)
+        total += len(some)
+    return counts > max(COMMON_SHARE * total, 5)
 
 
 def sketches(texts: list[str], common: np.ndarray) -> np.ndarray:
@@ -116,13 +142,14 @@ def _permuted(hashes: np.ndarray, number: int) -> np.ndarray:
 
 def candidates(found: np.ndarray, numbers: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Return pairs (earlier, later) of the rows asked for that may be alike by their sketches and
-    hold the same numbers, shape (pairs, 2)."""
+    hold the same numbers, shape (pairs, 2). Numbers are part of the key: among a thousand rows of one
+    form each is compared with those that have its own."""
     usable = asked[found[asked].any(1)]
     known = np.zeros(0, np.int64)
     width = SKETCH // BANDS
     for start in range(0, SKETCH, width):
         keys = np.ascontiguousarray(found[usable, start : start + width]).view(np.uint64)
-        pairs = usable[_same_key(keys[:, 0])]
+        pairs = usable[_same_key(keys[:, 0] ^ numbers[usable])]
         pairs = pairs[numbers[pairs[:, 0]] == numbers[pairs[:, 1]]]
         pairs = pairs[guessed(found, pairs) >= GUESS]
         known = np.union1d(known, pairs[:, 0] * len(found) + pairs[:, 1])
@@ -153,41 +180,64 @@ def guessed(found: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def alike(
-    found: np.ndarray, numbers: np.ndarray, asked: np.ndarray, common: np.ndarray,
-    texts_of: Callable[[list[int]], Iterable[str]],
+    found: np.ndarray, numbers: np.ndarray, asked: np.ndarray, lengths: np.ndarray,
+    common: np.ndarray, texts_of: Callable[[list[int]], Iterable[str]],
 ) -> np.ndarray:  # fmt: skip
     """Return the pairs (earlier, later) of the rows asked for that are near duplicates, rising by
     the later one. Rows with other `numbers` are none, however like they are: a date or a sum makes
     the difference.
 
-    `texts_of` gives the texts of rows whose numbers rise.
+    `lengths` are those of the texts in code points; `texts_of` gives the texts of rows whose numbers
+    rise.
     """
     pairs = candidates(found, numbers, asked)
     guesses = guessed(found, pairs)
     by_guess = np.argsort(-guesses, kind="stable")
-    looked_at, rest = pairs[by_guess[:COMPARED_PAIRS]], by_guess[COMPARED_PAIRS:]
-    sure = pairs[rest[guesses[rest] >= SURE_GUESS]]
-    rows = np.unique(looked_at)
-    known = dict(zip(rows.tolist(), piece_sets(texts_of(rows.tolist()), common), strict=True))
-    is_alike = [likeness(known[a], known[b]) >= LIKENESS for a, b in looked_at.tolist()]
+    letters = np.cumsum(lengths[pairs[by_guess]].sum(1, dtype=np.int64))
+    compared = min(COMPARED_PAIRS, int(np.searchsorted(letters, COMPARED_LETTERS, "right")))
+    looked_at, rest = pairs[by_guess[:compared]], by_guess[compared:]
+    guess = guesses[rest]
+    changed = (1 - guess) / (1 + guess) * lengths[pairs[rest]].sum(1, dtype=np.int64)
+    sure = pairs[rest[(guess >= SURE_GUESS) & (changed <= CHANGED_PIECES)]]
+    rows = np.unique(looked_at).tolist()
+    known = dict(zip(rows, piece_sets(texts_of(rows), common), strict=True))
+    is_alike = [_is_alike(known[a], known[b]) for a, b in looked_at.tolist()]
     kept = np.concatenate([looked_at[np.array(is_alike, bool)], sure])
     return kept[np.lexsort((kept[:, 0], kept[:, 1]))]
 
 
-def piece_sets(texts: Iterable[str], common: np.ndarray) -> Iterable[np.ndarray]:
+def _is_alike(one: np.ndarray, other: np.ndarray) -> bool:
+    share = likeness(one, other)
+    changed = (1 - share) / (1 + share) * (len(one) + len(other))
+    return share >= LIKENESS and changed <= CHANGED_PIECES
+
+
+def with_like_answers(
+    pairs: np.ndarray, answers: np.ndarray, answers_of: Callable[[list[int]], Iterable[str]]
+) -> np.ndarray:
+    """Return the pairs of rows whose answers are the same by their hashes, or alike; of very many
+    that are not the same, only the first ones are looked at.
+
+    `answers_of` gives the answers of rows whose numbers rise.
+    """
+    is_kept = answers[pairs[:, 0]] == answers[pairs[:, 1]]
+    others = np.flatnonzero(~is_kept)[:COMPARED_PAIRS]
+    rows = np.unique(pairs[others]).tolist()
+    nothing = np.zeros(1 << TABLE_BITS, bool)
+    known = dict(zip(rows, piece_sets(answers_of(rows), nothing), strict=True))
+    is_kept[others] = [
+        likeness(known[a], known[b]) >= ANSWERS_LIKENESS for a, b in pairs[others].tolist()
+    ]
+    return pairs[is_kept]
+
+
+def piece_sets(texts: Iterable[str], common: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the different pieces of each text, rising."""
-    waiting: list[str] = []
-    for text in texts:
-        waiting.append(text)
-        if len(waiting) == 1000:
-            yield from _sets(waiting, common)
-            waiting = []
-    yield from _sets(waiting, common)
+    for some in chunks(texts):
+        yield from _sets(some, common)
 
 
-def _sets(texts: list[str], common: np.ndarray) -> Iterable[np.ndarray]:
-    if not texts:
-        return
+def _sets(texts: list[str], common: np.ndarray) -> Iterator[np.ndarray]:
     pieces = Pieces(texts).without(common)
     ends = np.cumsum(pieces.counts())
     for found in np.split(pieces.hashes, ends[:-1]):

@@ -20,6 +20,7 @@ class Flag(IntFlag):
     BROKEN = 256
     FOREIGN = 512
     SYSTEM = 1024
+    CODE = 2048
 
 
 INVISIBLE = (
@@ -31,26 +32,38 @@ emoji (U+200D) is left alone, and so is U+FFFD, which is MOJIBAKE's."""
 
 MOJIBAKE = (
     r"\x{fffd}"
-    r"|[\x{c2}-\x{f4}][\x{80}-\x{bf}][\x{80}-\x{bf}]"  # UTF-8 read as Latin-1
-    r"|[ìíëê][\x{80}-\x{bf}\x{152}-\x{2122}]{1,2}[ìíëê \x{80}-\x{bf}]"  # ... as Windows-1252
-    r"|(?:[\x{a1}-\x{fe}][\x{a1}-\x{fe}]){3,}"  # CP949 read as Latin-1
+    r"|[\x{c2}-\x{f4}][\x{80}-\x{9f}\x{a1}-\x{bf}][\x{80}-\x{bf}]"  # UTF-8 read as Latin-1
+    r"|(?:[ìíëê][\x{80}-\x{bf}\x{152}-\x{2dc}\x{2013}-\x{2122}]{1,2}){2}"  # ... as Windows-1252
+    r"|(?:[\x{b0}-\x{b6}\x{b8}-\x{c8}][\x{a1}-\x{fe}]|\x{b7}[\x{a1}-\x{b6}\x{b8}-\x{fe}]){3,}"  # CP949 read as Latin-1
     r"|(?:[\x{4e00}-\x{9fff}\x{f900}-\x{faff}][가-힣]?\?[가-힣]?){2,}"  # UTF-8 read as CP949
 )
+"""Told from letters that stand side by side anyway: «é\u00a0»» in French, and ······ for silence."""
 
 SPACES = r"^\s|\s$|\n[ \t]*\n[ \t]*\n|[^\s|] {3,}[^\s|]|\r"
 """Blanks around the text, two empty lines or more, three blanks or more inside a line (a table
 drawn with | is left alone)."""
+LAID_OUT = r"\n(?: {2,}|\t)\S|[^\s|] {3,}[^\s|][^\n]*\n[^\n]*[^\s|] {3,}[^\s|]"
+"""Indented lines, or columns that blanks draw: here blanks are meant."""
+CODE = (
+    r"```|(?i:<!doctype|<html\b)|\bSELECT\b[^;]{1,400}\bFROM\b"
+    r"|(?m:^[ \t]*(?:(?:def|class|return|function|const|let|var|public|private|for|while|if|elif|int|void)\b"
+    r"[^\n]*[;:{}()=][ \t]*|#include *[<\"][^\n]*)$)"
+)
+"""A program: its tags, braces and blanks are what is to be learnt."""
 
 PLACEHOLDER = (
-    r"\{\{ *[^{}\n]{1,40} *\}\}|\$\{[^{}\n]{1,40}\}|\{[A-Za-z_]{2,20}\}|\{[가-힣][가-힣 ]{0,19}\}"
-    r"|\[(?:이름|성함|성명|고객명|회사명|기관명|부서명|담당자|날짜|일자|주소|제목|내용|금액)(?:을|를)?(?: ?(?:입력|기입|삽입))?\]"
+    r"\{\{ *[^{}\n]{1,40} *\}\}|\$\{[A-Za-z_가-힣][^{}\n]{1,39}\}"
+    r"|(?:^|[^A-Za-z}\\_^$])\{(?:[A-Za-z_]{2,20}|[가-힣][가-힣 ]{0,19})\}"
+    r"|\[(?:이름|성함|성명|고객명|회사명|기관명|부서명)(?:을|를)?(?: ?(?:입력|기입|삽입))?\]"
+    r"|\S ?\[(?:담당자|날짜|일자|주소|제목|내용|금액)(?:을|를)?(?: ?(?:입력|기입|삽입))?\]"
     r"|\[(?i:your |insert |company |customer )[A-Za-z ]{0,30}\]"
-    r"|(?i:lorem ipsum)|\b(?:TODO|TBD|FIXME)\b|[○◯]{2,}|O{3,}"
+    r"|(?i:lorem ipsum)|\b(?:TODO|TBD|FIXME)\b|[○◯]{2,}|\bO{3,}\b"
 )
+"""Not the arguments of LaTeX (\\text{if}), nor headings such as «[제목] 회의 안내»."""
 
 CHAT_MARK = (
     r"<\|[A-Za-z_]{2,30}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
-    r"|#{2,3} ?(?:Instruction|Response|Input|Human|Assistant|User)\b"
+    r"|#{2,3} ?(?:Instruction|Response|Input|Human|Assistant|User) ?:"
 )
 """Marks of other models' chat templates, which ours adds by itself."""
 ANSWER_MARK = r"^\s*(?:A|AI|답|답변|응답|Assistant|ASSISTANT|Bot|챗봇)\s*[:：]"
@@ -80,7 +93,15 @@ BROKEN = (
 FOREIGN = r"(?:^|[^(\p{Han}（])[\p{Han}\p{Hiragana}\p{Katakana}]{2,}(?:$|[^)\p{Han}）])"
 """Two or more Chinese or Japanese letters that are not in brackets behind a word."""
 
-HAEYO = r"[요죠](?:[.!?~…,)\"'”’]|\s*$|\s*\n)"
-HAPSYO = r"(?:니다|니까|십시오|시오)(?:[.!?~…,)\"'”’]|\s*$|\s*\n)"
-PLAIN = r"(?:[가-힣]다|[야어아해지자래냐네군걸라돼게봐줘])(?:[.!?~…]|\s*$|\s*\n)"
-"""How sentences end: 해요체, 합쇼체, and 반말 or 평어; the last counts 합쇼체's 니다 too."""
+_END = r"(?:[.!?~…]|\s*$|\s*\n)"
+_SAID = r"(?:[.!?~…,)\"'”’]|\s*$|\s*\n)"
+_BIEUP = "".join(chr(code) for code in range(ord("갑"), ord("힣") + 1, 28))
+"""All syllables that end in ㅂ, as what stands before -니다 and -니까 does."""
+HAEYO = rf"[^필중수개주소][요죠]{_SAID}"
+HAPSYO = rf"(?:[{_BIEUP}]니(?:다|까)|시오){_SAID}"
+PLAIN = (
+    rf"[가-힣]다{_END}|(?:[야어아해지자래냐군걸라돼게봐줘]|[가-힣]네)[.!?~…]"
+    r"|(?:[있없았었했겠싶됐갔왔봤졌렸]어|[좋알같않많]아|[거뭐]야|[았었겠맞렇]지|[할갈줄볼을]게|[가-힣][냐돼봐줘])\s*$"
+)
+"""How sentences end: 해요체, 합쇼체, and 반말 or 평어; the last counts 합쇼체's 니다 too. Nouns that end
+alike (필요, 한국어, 홈페이지, 신청자) are none, unless a full stop stands behind them."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.datasets import bins, segments
+from training.datasets import bins, personal, segments
 from training.datasets.check.features import LANGUAGES, REGISTERS, opening
-from training.datasets.check.findings import CHECKS, Data, Finding
+from training.datasets.check.findings import CHECKS, TOLD, Data, Finding, told
 from training.datasets.check.patterns import Flag
 from training.datasets.check.rows import Rows
 from training.datasets.check.terms import LEVELS, PLACE, file_name
@@ -103,7 +103,12 @@ def _openings(data: Data) -> list[list]:
     """Return how answers begin most often, as [text, rows], where several begin alike."""
     _, first, counts = np.unique(data.records["opening"], return_index=True, return_counts=True)
     most = [i for i in np.argsort(-counts, kind="stable")[:OPENINGS] if counts[i] > 1]
-    return [[opening(data.rows.answer(int(first[i]))), int(counts[i])] for i in most]
+    return [[_begun(data.rows.answer(int(first[i]))), int(counts[i])] for i in most]
+
+
+def _begun(answer: str) -> str:
+    """Return how an answer begins, without personal data."""
+    return opening(personal.masked(answer[:TOLD]))
 
 
 def _labels(data: Data) -> list[list]:
@@ -111,5 +116,5 @@ def _labels(data: Data) -> list[list]:
     found = []
     for label, count in list(zip(data.labels, data.label_counts, strict=True))[:LABELS]:
         row = int(np.flatnonzero(data.records["answer"] == label)[0])
-        found.append([data.rows.answer(row)[:60], int(count)])
+        found.append([told(data.rows.answer(row)), int(count)])
     return found

@@ -5,19 +5,24 @@ lies beside it (`features-<number>.npz`) and goes with it into other versions, s
 after a small edit reads the edited rows only.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 
+from training.chat import Example
 from training.datasets import segments, store
 from training.datasets.check import near
 from training.datasets.check.features import KEY, ROW, Block, talks_of
 from training.datasets.plain import Talk
 
-BATCH = 5000
+Item = TypeVar("Item")
+BATCH, BATCH_SIZE = 5000, 8_000_000
+"""Most rows, and bytes or letters in them, that are read at once: what is made of them on the way takes
+some fifty times as much memory."""
 COMMON = "features-common.npz"
 
 
@@ -55,7 +60,7 @@ class Rows:
         count = len(self.view)
         asked = np.unique(np.linspace(0, count - 1, min(count, near.COMMON_ROWS)).astype(int))
         positions = [self.view.position(row) for row in asked.tolist()]
-        common = near.common_pieces(list(self.texts_at(positions)))
+        common = near.common_pieces(self.texts_at(positions))
         _save(path, common=common)
         return common
 
@@ -76,7 +81,7 @@ class Rows:
         records, sketches = [], []
         done = at
         with (self.folder / f"{segment.name}.jsonl").open("rb") as lines:
-            while batch := list(islice(lines, BATCH)):
+            for batch in batches(lines, len):
                 found = self._read(talks_of(batch))
                 records.append(found[0])
                 sketches.append(found[1])
@@ -90,28 +95,49 @@ class Rows:
 
     def _fill_edits(self) -> None:
         positions = sorted(self.view.places)
-        for start in range(0, len(positions), BATCH):
-            some = positions[start : start + BATCH]
-            talks = [_talk(example) for _, example in self.view.at(some)]
-            self.records[some], self.sketches[some] = self._read(talks)
+        for batch in batches(self.view.at(positions), _letters):
+            some = [position for position, _ in batch]
+            found = self._read([_talk(example) for _, example in batch])
+            self.records[some], self.sketches[some] = found
 
     def texts_at(self, positions: list[int]) -> Iterator[str]:
         """Yield the texts at rising positions, as the sketches are made of them."""
-        for start in range(0, len(positions), BATCH):
-            some = positions[start : start + BATCH]
-            yield from Block([_talk(example) for _, example in self.view.at(some)]).texts
+        for batch in batches(self.view.at(positions), _letters):
+            yield from Block([_talk(example) for _, example in batch]).texts
 
     def texts(self, rows: Iterable[int]) -> Iterator[str]:
         """Yield the texts of live rows whose numbers rise."""
         return self.texts_at([int(self.positions[row]) for row in rows])
 
+    def answers(self, rows: Iterable[int]) -> Iterator[str]:
+        """Yield the last answers of live rows whose numbers rise."""
+        for _, example in self.view.at([int(self.positions[row]) for row in rows]):
+            yield example.messages[-1].content
+
     def answer(self, row: int) -> str:
         """Return the last answer of a live row."""
-        ((_, example),) = self.view.at([int(self.positions[row])])
-        return example.messages[-1].content
+        return next(self.answers([row]))
 
 
-def _talk(example) -> Talk:
+def batches(items: Iterable[Item], size_of: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Group items so that neither many nor large ones take much memory."""
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += size_of(item)
+        if len(batch) == BATCH or size > BATCH_SIZE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _letters(row: tuple[int, Example]) -> int:
+    return sum(len(message.content) for message in row[1].messages)
+
+
+def _talk(example: Example) -> Talk:
     return talks_of([segments.write_line(example)])[0]
 
 
@@ -122,11 +148,12 @@ def _load(path: Path) -> dict[str, np.ndarray] | None:
             if str(kept["key"]) != KEY:
                 return None
             return {name: kept[name] for name in kept.files if name != "key"}
-    except (OSError, ValueError, KeyError, BadZipFile):  # not there, or cut off
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # not there, or cut off
         return None
 
 
 def _save(path: Path, **arrays: np.ndarray) -> None:
-    with path.with_name(f"{path.name}.part").open("wb") as file:
+    """Keep arrays under a name; whoever else makes the same ones writes beside."""
+    with path.with_name(f"{path.name}.{os.getpid()}.part").open("wb") as file:
         np.savez(file, key=np.array(KEY), **arrays)  # type: ignore[arg-type]
         segments.publish(file, path)
