@@ -5,7 +5,7 @@ from django.http import HttpRequest
 from ninja import Query, Router
 
 from training import bases, jobs, naming, recipe, wire
-from training.datasets import reports, versions
+from training.datasets import holding, reports, versions
 from training.errors import UserError, about
 from training.models import DatasetVersion, Job, TunedModel
 
@@ -95,7 +95,8 @@ def resume(request: HttpRequest, job_id: str) -> dict:
 def get_report(request: HttpRequest, file_id: str) -> dict:
     """Show what is wrong with a training file; the first call has it checked."""
     version = _file(request, file_id)
-    return wire.report(version, reports.of(version))
+    with holding.present(version):
+        return wire.report(version, reports.of(version))
 
 
 @router.get("/models", response=wire.Models, tags=["models"])

@@ -93,7 +93,7 @@ FINDINGS: "dict[str, tuple[Words, Words, Mapping[str, Words]]]" = {
     "label_skew": (
         _("갈래마다 예제 수가 크게 다릅니다: «{commonest}» {most}개, «{rarest}» {least}개."),
         _("드문 갈래는 배우지 못하고 흔한 갈래로만 답하게 됩니다. 드문 갈래의 예제를 더하는 것이 가장 좋습니다."),
-        {BALANCE: _("많은 갈래를 {limit}개까지 줄이기")},
+        {BALANCE: _("많은 갈래를 {limit}개까지 줄이기"), LEAVE_OUT: _("드문 갈래 빼기")},
     ),
     "label_spellings": (
         _("같은 갈래를 다르게 적은 예제가 있습니다: {count}개."),

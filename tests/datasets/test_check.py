@@ -231,12 +231,28 @@ def labelled(**counts: int) -> list[Row]:
 
 
 def test_labels_that_are_rare_are_found_and_common_ones_cut(tmp_path):
-    found = checked(tmp_path, labelled(교통과=120, 건축과=30, 세무과=30, 녹지과=3))["label_skew"]
+    found = checked(tmp_path, labelled(교통과=400, 건축과=30, 세무과=30, 녹지과=3))["label_skew"]
     params = found["params"]
-    assert (params["commonest"], params["most"]) == ("교통과", 120)
+    assert (params["commonest"], params["most"]) == ("교통과", 400)
     assert (params["rarest"], params["least"]) == ("녹지과", 3)
-    assert found["count"] == 3
-    assert found["cures"]["balance"] == 120 - params["limit"]
+    assert found["count"] == 33 + 30  # 건축과 and 세무과 are a thirteenth of 교통과
+    assert found["cures"]["balance"] == 400 - params["limit"]
+
+
+def test_a_slip_among_labels_does_not_cost_good_rows(tmp_path):
+    """One stray label had the common ones cut down to twice the median."""
+    found = checked(tmp_path, [*labelled(교통과=70, 건축과=30), ("새 질문", "교통가")])[
+        "label_skew"
+    ]
+    assert found["cures"] == {"leave_out": 1}
+    assert rows_of(tmp_path, "label_skew", "leave_out") == [100]
+
+
+def test_signs_among_labels_are_broken_answers(tmp_path):
+    checked(tmp_path, [*labelled(교통과=40, 건축과=40), ("새 질문", "??")])
+    assert rows_of(tmp_path, "broken") == [80]
+    found = checked(tmp_path, labelled(O=40, X=40))
+    assert "broken" not in found
 
 
 def test_even_labels_are_no_finding(tmp_path):
@@ -245,10 +261,14 @@ def test_even_labels_are_no_finding(tmp_path):
 
 
 def test_labels_spelled_in_two_ways_are_found(tmp_path):
-    rows = [*labelled(교통과=40, 건축과=40), ("새 질문 하나", "교통과."), ("새 질문 둘", " 건축과")]
+    rows = [
+        *labelled(교통과=40, 건축과=40),
+        ("새 질문 하나", "교통과."),
+        ("새 질문 둘", " 건축 과"),
+    ]
     found = checked(tmp_path, rows)["label_spellings"]
     assert rows_of(tmp_path, "label_spellings") == [80, 81]
-    assert found["params"]["spellings"] == {"교통과": "교통과", "건축과": "건축과"}
+    assert found["params"]["spellings"] == {"교통과": "교통과", "건축 과": "건축과"}
 
 
 @pytest.mark.parametrize(

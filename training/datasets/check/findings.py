@@ -74,6 +74,17 @@ class Finding:
         return [group[:SHOWN_TOGETHER] for group in found[:SHOWN]]
 
 
+@dataclass(frozen=True)
+class Label:
+    """One label of a classification."""
+
+    name: str
+    """As it is written most often."""
+    rows: np.ndarray
+    odd: np.ndarray
+    """Those of its rows that write it otherwise."""
+
+
 Check = Callable[["Data"], "Iterator[Finding]"]
 CHECKS: list[Check] = []
 
@@ -101,23 +112,37 @@ class Data:
         self.numbers = np.arange(self.count)
         self.first_line = firsts(self.records["line"])
         self.labels = self._labels()
-        """Hashes of the labels where the data is a classification, else empty; commonest first."""
-        self.label_counts = np.zeros(0, int)
-        if len(self.labels):
-            values, counts = np.unique(self.records["answer"], return_counts=True)
-            order = np.argsort(-counts, kind="stable")
-            self.labels, self.label_counts = values[order], counts[order]
+        """Where the data is a classification, the commonest first; else empty."""
 
     def flagged(self, flag: Flag) -> np.ndarray:
         return np.flatnonzero(self.records["flags"] & flag)
 
-    def _labels(self) -> np.ndarray:
-        """Return the different answers where they are few, short and come again."""
+    def _labels(self) -> list[Label]:
+        """Return the different answers where they are few, short and come again; spellings that
+        differ in blanks, case or end signs are one label, and nothing but signs is none."""
         if self.count < MANY or np.percentile(self.records["answer_length"], 95) > LABEL_LENGTH:
-            return np.zeros(0, np.uint64)
-        values = np.unique(self.records["answer"])
-        is_few = 2 <= len(values) <= min(LABELS, self.count // 4)
-        return values if is_few else np.zeros(0, np.uint64)
+            return []
+        values, inverse = np.unique(self.records["answer"], return_inverse=True)
+        if not 2 <= len(values) <= min(LABELS, self.count // 4):
+            return []
+        alike: dict[str, list[int]] = {}
+        for number in range(len(values)):
+            answer = self.rows.answer(int(np.argmax(inverse == number)))
+            alike.setdefault("".join(plain_text(answer).split()), []).append(number)
+        found = [
+            self._label(np.flatnonzero(np.isin(inverse, numbers)))
+            for text, numbers in alike.items()
+            if text
+        ]
+        return sorted(found, key=lambda label: -len(label.rows))
+
+    def _label(self, rows: np.ndarray) -> Label:
+        spelled, first, counts = np.unique(
+            self.records["spelled"][rows], return_index=True, return_counts=True
+        )
+        most = int(counts.argmax())
+        odd = rows[self.records["spelled"][rows] != spelled[most]]
+        return Label(self.rows.answer(int(rows[first[most]])), rows, odd)
 
     def drawn(self, rows: np.ndarray, count: int) -> np.ndarray:
         """Return `count` of some rows, drawn by chance but always the same ones, rising."""
@@ -198,7 +223,7 @@ def refusals(data: Data) -> Iterator[Finding]:
     and English phrases have it; a phrase that is quoted in an answer counts too."""
     rows = data.flagged(Flag.REFUSAL)
     share = len(rows) / max(1, data.count)
-    if data.count >= MANY and share > REFUSALS_WANTED and not len(data.labels):
+    if data.count >= MANY and share > REFUSALS_WANTED and not data.labels:
         too_many = np.ceil((len(rows) - REFUSALS_WANTED * data.count) / (1 - REFUSALS_WANTED))
         cures = {BALANCE: data.drawn(rows, int(too_many)), LEAVE_OUT: rows}
         level = BAD if share >= 0.2 else WARN
@@ -208,7 +233,7 @@ def refusals(data: Data) -> Iterator[Finding]:
 @check
 def same_answer(data: Data) -> Iterator[Finding]:
     """One answer that stands in more than a tenth of the rows, where answers are no labels."""
-    if data.count < MANY or len(data.labels):
+    if data.count < MANY or data.labels:
         return
     _, inverse, counts = np.unique(data.records["answer"], return_inverse=True, return_counts=True)
     most = int(counts.argmax())
@@ -231,24 +256,24 @@ def label_skew(data: Data) -> Iterator[Finding]:
     """A classification in which one label is there ten times as often as another, or a label less
     than five times. A label is an answer; data is taken for a classification when its answers are
     short (30 letters), few (100) and each there four times on average."""
-    counts = data.label_counts
-    if not len(counts) or (counts[0] <= LABEL_RATIO * counts[-1] and counts[-1] >= LABEL_ROWS):
+    if not data.labels:
         return
-    limit = max(2 * int(np.median(counts)), LABEL_ROWS * 4)
-    too_many = [
-        data.drawn(np.flatnonzero(data.records["answer"] == label), int(count) - limit)
-        for label, count in zip(data.labels, counts, strict=True)
-        if count > limit
-    ]
-    rare = np.isin(data.records["answer"], data.labels[counts * LABEL_RATIO < counts[0]])
-    rare |= np.isin(data.records["answer"], data.labels[counts < LABEL_ROWS])
+    counts = [len(label.rows) for label in data.labels]
+    rare = [n for n in counts if n < LABEL_ROWS or n * LABEL_RATIO < counts[0]]
+    if not rare:
+        return
+    usual = [n for n in counts if n >= LABEL_ROWS] or counts  # a slip says nothing of the others
+    limit = max(2 * int(np.median(usual)), LABEL_ROWS * 4)
+    too_many = [data.drawn(one.rows, len(one.rows) - limit) for one in data.labels]
+    rows = np.sort(np.concatenate([one.rows for one in data.labels[-len(rare) :]]))
+    cures = {BALANCE: np.sort(np.concatenate(too_many)), LEAVE_OUT: rows}
+    if usual[0] <= LABEL_RATIO * usual[-1]:
+        del cures[BALANCE]
     params = {
-        "most": int(counts[0]), "least": int(counts[-1]), "labels": len(counts), "limit": limit,
-        "commonest": told(_spelling(data, data.labels[0])),
-        "rarest": told(_spelling(data, data.labels[-1])),
+        "most": counts[0], "least": counts[-1], "labels": len(counts), "limit": limit,
+        "commonest": told(data.labels[0].name), "rarest": told(data.labels[-1].name),
     }  # fmt: skip
-    cures = {BALANCE: np.sort(np.concatenate(too_many))} if too_many else {}
-    yield Finding("label_skew", WARN, np.flatnonzero(rare), cures, params)
+    yield Finding("label_skew", WARN, rows, cures, params)
 
 
 def told(answer: str) -> str:
@@ -256,30 +281,20 @@ def told(answer: str) -> str:
     return personal.masked(answer)[:TOLD]
 
 
-def _spelling(data: Data, label: np.uint64) -> str:
-    """Return a label as it is written most often."""
-    rows = np.flatnonzero(data.records["answer"] == label)
-    _, first, counts = np.unique(
-        data.records["spelled"][rows], return_index=True, return_counts=True
-    )
-    return data.rows.answer(int(rows[first[counts.argmax()]]))
-
-
 @check
 def label_spellings(data: Data) -> Iterator[Finding]:
     """Labels that differ in blanks, case or end signs only; the commonest spelling is kept."""
-    spelled, answer = data.records["spelled"], data.records["answer"]
-    odd, spellings = [], {}
-    for label in data.labels:
-        rows = np.flatnonzero(answer == label)
-        kinds, counts = np.unique(spelled[rows], return_counts=True)
-        if len(kinds) > 1:
-            odd.append(rows[spelled[rows] != kinds[counts.argmax()]])
-            wanted = _spelling(data, label)
-            spellings[plain_text(wanted)] = wanted
-    if odd:
-        rows = np.sort(np.concatenate(odd))
-        params = {"spellings": spellings, "labels": len(spellings)}
+    several = [label for label in data.labels if len(label.odd)]
+    if several:
+        rows = np.sort(np.concatenate([label.odd for label in several]))
+        spellings = {
+            plain_text(data.rows.answer(row)): label.name
+            for label in several
+            for row in label.odd[
+                firsts(data.records["answer"][label.odd]) == np.arange(len(label.odd))
+            ].tolist()
+        }
+        params = {"spellings": spellings, "labels": len(several)}
         yield Finding("label_spellings", WARN, rows, {NORMALISE: rows}, params)
 
 
@@ -292,9 +307,14 @@ def copies(data: Data) -> Iterator[Finding]:
 
 @check
 def broken(data: Data) -> Iterator[Finding]:
-    """Answers that are an empty cell's name (null, NaN, #N/A, …) or nothing but signs."""
-    if not len(data.labels):
-        yield from _leave_out(data, "broken", BAD, Flag.BROKEN)
+    """Answers that are an empty cell's name (null, NaN, #N/A, …) or nothing but signs; where
+    they are labels, those that come five times are meant."""
+    rows = data.flagged(Flag.BROKEN)
+    for label in data.labels:
+        if len(label.rows) >= LABEL_ROWS:
+            rows = np.setdiff1d(rows, label.rows)
+    if len(rows):
+        yield Finding("broken", BAD, rows, {LEAVE_OUT: rows})
 
 
 def _leave_out(data: Data, key: str, level: str, flag: Flag) -> Iterator[Finding]:
@@ -309,7 +329,7 @@ def registers(data: Data) -> Iterator[Finding]:
     """Answers whose sentences end otherwise than most do: 해요체, 합쇼체, 반말 (with 평어). Told by
     the ends of sentences; an answer counts by the register of most of its sentences. Labels have
     none."""
-    if len(data.labels):
+    if data.labels:
         return
     known = data.records["register"]
     counts = np.bincount(known, minlength=len(REGISTERS))
@@ -347,7 +367,7 @@ def languages(data: Data) -> Iterator[Finding]:
     total = int(counts.sum())
     main = int(counts.argmax())
     rows = np.flatnonzero((known != main) & (known != 0))
-    if data.count < MANY or not len(rows) or len(data.labels):
+    if data.count < MANY or not len(rows) or data.labels:
         return
     share = counts[main] / total
     params = {
@@ -460,7 +480,7 @@ def validation_leak(data: Data) -> Iterator[Finding]:
     sizes = np.bincount(question, minlength=data.count)[question]
     share = data.validation_share
     expected = float((share * (1 - share ** (sizes - 1.0)))[sizes > 1].sum())
-    if expected < (1 if len(data.labels) else 0.5):
+    if expected < (1 if data.labels else 0.5):
         return
     again = np.flatnonzero(question != data.numbers)
     held_out = max(1.0, share * data.count)
