@@ -97,18 +97,25 @@ def set_up(page: Page, studio: Studio) -> None:
     expect(page).to_have_url(studio.url + "/")
 
 
+def choose(page: Page, radio: str) -> None:
+    """Press the card around a radio button once it has stopped moving: what is saved meanwhile may
+    shift the page a little."""
+    page.locator("label", has=page.locator(radio)).click(position={"x": 12, "y": 12})
+    expect(page.locator(radio)).to_be_checked()
+
+
 def walk_to_data(page: Page, studio: Studio, name: str, method: str = "lora", **knobs: str) -> None:
     page.goto(studio.url)
     page.get_by_role("navigation").get_by_role("link", name="모델 학습").first.click()
     page.locator("form[action*='/train/new/'] button").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("학습 방법 선택")
-    page.locator(f"[name=method][value={method}]").check(force=True)
+    choose(page, f"[name=method][value={method}]")
     page.get_by_role("button", name="계속").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("모델 설정")
     page.get_by_label("모델 이름").fill(name)
-    page.locator("[name=base][value=tiny]").check(force=True)
+    choose(page, "[name=base][value=tiny]")
     if knobs:
-        page.locator("#mode-manual").check(force=True)
+        choose(page, "#mode-manual")
         for knob, value in knobs.items():
             page.locator(f"[name={knob}]").fill(value)
     page.get_by_role("button", name="계속").click()
