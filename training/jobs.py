@@ -307,7 +307,8 @@ def cancel(job: Job) -> bool:
     row = Job.objects.filter(pk=job.pk)
     idle = (Status.QUEUED, Status.VALIDATING, Status.PAUSED)
     for _ in range(3):  # it may move between the two, from its worker back into the line
-        if row.filter(status=Status.RUNNING).update(cancel_requested=True):
+        running = row.filter(status=Status.RUNNING)
+        if running.update(cancel_requested=True, pause_requested=False):
             break
         if row.filter(status__in=idle).update(
             status=Status.CANCELLED,

@@ -88,7 +88,7 @@ class Life(RuleBasedStateMachine):
             return
         could = jobs.cancel(self.job)
         if self.status == RUNNING:
-            self.cancel = True
+            self.cancel, self.pause = True, False
         elif self.status in (QUEUED, PAUSED):
             self.status, self.cancel = "cancelled", True
         assert could == self.cancel
@@ -219,7 +219,7 @@ def test_a_job_lives_as_the_model_says(monkeypatch, settings, tmp_path):
     monkeypatch.setattr(tasks, "ring", lambda *what: None)
     monkeypatch.setattr(jobs, "MAX_CRASHES", 2)  # so that a short life comes to its end
     rules = Settings(
-        max_examples=80, stateful_step_count=60, deadline=None,
+        max_examples=80, stateful_step_count=60, deadline=None, derandomize=True,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     run_state_machine_as_test(Life, settings=rules)
