@@ -109,8 +109,7 @@ class Run:
         every = max(1, math.ceil(self.plan.steps_per_epoch / 2))
         point_every = max(1, self.plan.total_steps // CHART_POINTS)
         saved_at, save_cost, said_at = time.monotonic(), 0.0, 0.0
-        if self.step == 0:
-            self.validate()
+        self._validate_if_due(every)
         while self.step < self.plan.total_steps:
             started = time.monotonic()
             loss, norm, tokens = self.one_step(self.plan.step(self.step))
@@ -124,8 +123,7 @@ class Run:
             elif time.monotonic() - said_at >= PROGRESS_SECONDS:
                 said_at = time.monotonic()
                 self._say_metrics("progress", loss, norm)
-            if is_last or self.step % every == 0:
-                self.validate()
+            self._validate_if_due(every)
             pause = max(self.order.checkpoint_seconds, CHECKPOINT_SHARE * save_cost)
             if self.is_stopping or (not is_last and time.monotonic() - saved_at >= pause):
                 begun = time.monotonic()
@@ -161,18 +159,29 @@ class Run:
         progress = (step - warmup) / max(1, total - warmup)
         return self.order.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
+    def _validate_if_due(self, every: int) -> None:
+        """Validate at the start, every so many steps, and at the end; what was asked to stop meanwhile
+        does so when it goes on."""
+        is_due = self.step % every == 0 or self.step == self.plan.total_steps
+        if is_due and self.history.get("validated_step") != self.step:
+            self.validate()
+
     def validate(self) -> None:
-        """Measure the loss on the held-back examples."""
+        """Measure the loss on the held-back examples; not to its end when asked to stop."""
         if not len(self.validation):
             return
         labels = batch.label_count(self.corpus, self.validation)
         self.trainable.model.eval()
+        loss = 0.0
         with torch.inference_mode():
-            loss = 0.0
             for pack in self.validation_packs:
-                self._stop_if_asked()
+                if self.is_stopping:
+                    break
                 loss += float(self.trainable.loss_sum(pack))
         self.trainable.model.train()
+        if self.is_stopping:  # the steps before it must still be saved
+            return
+        self.history["validated_step"] = self.step
         value = loss / labels
         if not math.isfinite(value):
             raise UserError("loss_not_a_number", step=self.step)
@@ -217,7 +226,8 @@ class Run:
     def finish(self) -> None:
         """Write the result folder."""
         say("progress", phase="saving", step=self.step)
-        metrics = {key: round(value, 4) for key, value in self.history.items()} | {
+        told = {key: value for key, value in self.history.items() if key != "validated_step"}
+        metrics = {key: round(value, 4) for key, value in told.items()} | {
             "trained_tokens": self.tokens,
             "steps": self.step,
         }
