@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from training.datasets import personal
 from training.datasets.check.terms import (
+    BACK,
     BALANCE,
     KEEP_ONE,
     LEAVE_OUT,
@@ -240,7 +241,7 @@ def say(finding: dict) -> Said:
 
 def did(cure: dict) -> str:
     """Say what was done to a version's rows; `cure` is DatasetVersion.cure, and not empty."""
-    if cure["how"] == "back":
+    if cure["how"] == BACK:
         return str(_("{number}판의 예제로 되돌림")).format(number=cure["number"])
     key, count = cure["key"], f"{cure['count']:,}"
     kind = key.removeprefix(PERSONAL_MARK)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from training import report_words
-from training.datasets import editing, personal, reports, store, versions
+from training.datasets import personal, reports, store, versions
 from training.datasets.check import terms
 from training.datasets.versions import newest
 from training.models import DataReport, DatasetVersion
@@ -119,7 +119,7 @@ def history_of(version: DatasetVersion) -> dict:
     thing where it can be taken back: `cured`, the version before, `did`, `masked`."""
     cures = version.dataset.versions.filter(number__lte=version.number).exclude(cure={})
     history = [(one.number, report_words.did(one.cure)) for one in cures.order_by("number")]
-    if not version.cure or version.cure["how"] == editing.BACK or version.parent is None:
+    if not version.cure or version.cure["how"] == terms.BACK or version.parent is None:
         return {"history": history}
     is_masked = version.cure["how"] == terms.MASK
     did = report_words.did(version.cure)

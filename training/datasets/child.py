@@ -18,6 +18,7 @@ from pathlib import Path
 from training import lifeline
 from training.chat import Example
 from training.datasets import layout, segments, store
+from training.datasets.check.terms import ROWS
 from training.datasets.choices import ENCODINGS, Choices
 from training.datasets.read import Reader
 from training.datasets.shapes import Problem
@@ -28,8 +29,6 @@ CPU_SECONDS = 3600
 REPORT_SECONDS = 0.25
 ROWS_BETWEEN_LOOKS = 200
 EXIT_USER_ERROR, EXIT_STOPPED = 2, 75
-ROWS = "rows"
-"""File of the positions that are to be written anew."""
 
 
 class Progress:
@@ -137,7 +136,7 @@ def merge(folder: Path, parts: list[Path]) -> dict:
 def rewrite(folder: Path, order: dict) -> dict:
     """Write the rows of another folder into this one, some of them as a cure has it; return what is
     to be told."""
-    from training.datasets.check import cures  # here: no other reading needs numpy
+    from training.datasets.check import cures  # here: no other reading looks for personal data
 
     part = Path(order["part"])
     rows = array("I", (part / ROWS).read_bytes())

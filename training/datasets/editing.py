@@ -17,7 +17,7 @@ from django.db import transaction
 from training.chat import Example
 from training.datasets import room, segments, shapes, store, versions
 from training.datasets.check import cures
-from training.datasets.check.terms import MASK
+from training.datasets.check.terms import BACK, MASK
 from training.datasets.holding import (
     RAW,
     discard,
@@ -38,8 +38,6 @@ from training.models import Dataset, DatasetVersion, Job
 Source, Status = DatasetVersion.Source, DatasetVersion.Status
 COPIED = ("file_name", "url", "encoding", "format", "notes", "layout", "choices", "size_bytes")
 """What a version tells of the file that its rows came from."""
-BACK = "back"
-"""What a version's `cure` says of rows that are an earlier version's again."""
 REWRITTEN_AT_ONCE = 1000
 """Most rows that a request writes anew by itself."""
 

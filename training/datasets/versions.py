@@ -20,7 +20,7 @@ from django.db import IntegrityError, transaction
 from training import bases, leases, tasks
 from training.chat import Example
 from training.datasets import fetch, holding, room, segments, store
-from training.datasets.child import ROWS
+from training.datasets.check.terms import ROWS
 from training.datasets.holding import ORDER, RAW, folder, has_raw
 from training.datasets.holding import freeze as freeze
 from training.datasets.holding import newest as newest

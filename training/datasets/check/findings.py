@@ -22,6 +22,7 @@ from training.datasets.check.terms import (
     LEAVE_OUT,
     MASK,
     NORMALISE,
+    PERSONAL_MARK,
     SURELY_PERSONAL,
     WARN,
     plain_text,
@@ -506,4 +507,4 @@ def personal_data(data: Data) -> Iterator[Finding]:
         rows = np.flatnonzero(data.records["personal"] & (1 << number))
         if len(rows):
             level = BAD if kind in SURELY_PERSONAL else INFO
-            yield Finding(f"personal_{kind}", level, rows, {MASK: rows}, {"kinds": [kind]})
+            yield Finding(PERSONAL_MARK + kind, level, rows, {MASK: rows}, {"kinds": [kind]})

@@ -17,6 +17,10 @@ SURELY_PERSONAL = ("resident", "mobile", "card", "account", "passport", "driver"
 
 ORDER, PLACE = "check.json", "report"
 """In a version's folder: what the child must know, and where the rows of findings lie."""
+ROWS = "rows"
+"""File of the positions that a rewriting cure is to write anew."""
+BACK = "back"
+"""What a version's `cure` says of rows that are an earlier version's again."""
 END_SIGNS = " \t\n.?!~…。？！"
 
 
