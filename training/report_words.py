@@ -178,6 +178,11 @@ FINDINGS: "dict[str, tuple[Words, Words, Mapping[str, Words]]]" = {
         _("배운 질문으로 시험을 보면 실제보다 잘하는 것처럼 보입니다."),
         {KEEP_ONE: _("질문마다 하나만 남기기")},
     ),
+    PERSONAL: (
+        _("여러 가지 개인정보가 든 예제가 모두 {count}개 있습니다."),
+        _("모델은 배운 것을 그대로 말할 수 있습니다."),
+        {MASK: _("찾은 개인정보를 한꺼번에 가리기")},
+    ),
     "few": (
         _("예제가 {count}개라서 {minimum}개에 {more}개 모자랍니다."),
         _(

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from django.conf import settings
-
 from training import report_words
 from training.datasets import personal, reports, store, versions
 from training.datasets.check import terms
@@ -39,16 +37,10 @@ class Card:
         """How, what the button says, how many rows it takes, and how many examples it would leave
         where these are too few to train; the gentlest one first."""
         return [
-            (how, self.words.cures[how], count, self._too_few_left(how, count))
+            (how, self.words.cures[how], count, reports.too_few_left(self.examples, how, count))
             for how, count in self.finding["cures"].items()
             if count and how in self.words.cures
         ]
-
-    def _too_few_left(self, how: str, count: int) -> int | None:
-        left = self.examples - count
-        enough = settings.MIN_EXAMPLES
-        is_short = how not in terms.REWRITES and left < enough <= self.examples
-        return left if is_short else None
 
 
 def found(version: DatasetVersion | None) -> dict:
@@ -65,7 +57,6 @@ def found(version: DatasetVersion | None) -> dict:
         "report": made,
         "cards": cards,
         "tally": {level: levels.count(level) for level in terms.LEVELS},
-        "personal_kinds": sum(terms.is_personal(card.finding["key"]) for card in cards),
         "is_newest": newest(version.dataset).pk == version.pk,
         **history_of(version),
     }
@@ -108,9 +99,7 @@ def shortened(text: str, masked: str) -> str:
 
 def words_of(version: DatasetVersion, key: str) -> report_words.Said | None:
     """Return what a finding of a version's present report says; None where there is no such one."""
-    asked = {"fingerprint": version.fingerprint, "status": DataReport.Status.READY}
-    made = DataReport.objects.filter(version=version, **asked).first()
-    finding = reports.finding_of(made, key) if made else None
+    finding = reports.finding_of(version, key)
     return report_words.say(finding) if finding else None
 
 

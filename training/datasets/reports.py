@@ -6,7 +6,6 @@ in the light lane (check/), and a new version for each cure. Knows no page.
 
 import json
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from django.conf import settings
@@ -66,8 +65,8 @@ def positions(version: DatasetVersion, key: str, cure: str = "") -> list[int]:
 
     Raises: UserError `report_outdated` when there is no such report, finding or cure.
     """
-    found = DataReport.objects.filter(version=version, status=Status.READY).first()
-    if found is None or found.fingerprint != version.fingerprint or not _has(found, key, cure):
+    finding = finding_of(version, key)
+    if finding is None or (cure and cure not in finding["cures"]):
         raise UserError("report_outdated")
     try:
         return terms.positions(folder(version), key, cure).tolist()
@@ -75,20 +74,28 @@ def positions(version: DatasetVersion, key: str, cure: str = "") -> list[int]:
         raise UserError("report_outdated") from None
 
 
-def _has(found: DataReport, key: str, cure: str) -> bool:
-    finding = finding_of(found, key)
-    return finding is not None and (not cure or cure in finding["cures"])
+def findings(version: DatasetVersion) -> list[dict]:
+    """Return what the report on a version's rows as they are found; [] while there is none."""
+    asked = {"fingerprint": version.fingerprint, "status": Status.READY}
+    made = DataReport.objects.filter(version=version, **asked).first()
+    return made.result["findings"] if made else []
 
 
 def faults(version: DatasetVersion) -> int:
     """Return how many findings of a version's present report do harm; 0 while there is none."""
-    made = DataReport.objects.filter(version=version, fingerprint=version.fingerprint).first()
-    found = made.result.get("findings", []) if made else []
-    return sum(one["level"] == terms.BAD for one in found)
+    return sum(one["level"] == terms.BAD for one in findings(version))
 
 
-def finding_of(found: DataReport, key: str) -> dict | None:
-    return next((one for one in found.result.get("findings", []) if one["key"] == key), None)
+def finding_of(version: DatasetVersion, key: str) -> dict | None:
+    """Return one finding of a version's present report."""
+    return next((one for one in findings(version) if one["key"] == key), None)
+
+
+def too_few_left(examples: int, how: str, count: int) -> int | None:
+    """Return how many examples a cure would leave, where these were enough to train before and are
+    too few then; else None."""
+    left = examples - (0 if how in terms.REWRITES else count)
+    return left if left < settings.MIN_EXAMPLES <= examples else None
 
 
 def cure(dataset: Dataset, key: str, how: str, seen: str) -> DatasetVersion:
@@ -101,25 +108,11 @@ def cure(dataset: Dataset, key: str, how: str, seen: str) -> DatasetVersion:
     latest = newest(dataset)
     if latest.fingerprint != seen:
         raise UserError("report_outdated")
-    found = latest.report if hasattr(latest, "report") else None
-    if key == terms.PERSONAL and how == terms.MASK and found:
-        rows, params = _everything_personal(latest, found)
-    else:
-        rows = positions(latest, key, how)
-        params = (finding_of(found, key) or {}).get("params", {}) if found else {}
-    done = {"key": key, "how": how, "count": len(rows), "params": params}
+    rows, finding = positions(latest, key, how), finding_of(latest, key) or {}
+    done = {"key": key, "how": how, "count": len(rows), "params": finding.get("params", {})}
     if how in terms.REWRITES:
         return editing.rewrite(dataset, seen, rows, done)
     return editing.leave_out(dataset, seen, rows, done)
-
-
-def _everything_personal(version: DatasetVersion, found: DataReport) -> tuple[list[int], dict]:
-    """Return the positions of all rows with personal data of any kind, and the kinds."""
-    keys = [one["key"] for one in found.result["findings"] if terms.is_personal(one["key"])]
-    rows = set(chain.from_iterable(positions(version, key) for key in keys))
-    if not rows:
-        raise UserError("report_outdated")
-    return sorted(rows), {"kinds": [key.removeprefix(terms.PERSONAL_MARK) for key in keys]}
 
 
 # --- personal data ------------------------------------------------------------------------------

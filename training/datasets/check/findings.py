@@ -20,8 +20,10 @@ from training.datasets.check.terms import (
     INFO,
     KEEP_ONE,
     LEAVE_OUT,
+    LEVELS,
     MASK,
     NORMALISE,
+    PERSONAL,
     PERSONAL_MARK,
     SURELY_PERSONAL,
     WARN,
@@ -502,9 +504,18 @@ def few(data: Data) -> Iterator[Finding]:
 # --- people -------------------------------------------------------------------------------------
 @check
 def personal_data(data: Data) -> Iterator[Finding]:
-    """Numbers and addresses of people, kind by kind (personal.py says what makes one)."""
+    """Numbers and addresses of people, kind by kind (personal.py says what makes one); and all of them
+    together where there are several kinds."""
+    found = []
     for number, kind in enumerate(personal.KINDS):
         rows = np.flatnonzero(data.records["personal"] & (1 << number))
         if len(rows):
             level = BAD if kind in SURELY_PERSONAL else INFO
-            yield Finding(PERSONAL_MARK + kind, level, rows, {MASK: rows}, {"kinds": [kind]})
+            key = PERSONAL_MARK + kind
+            found.append(Finding(key, level, rows, {MASK: rows}, {"kinds": [kind]}))
+    if len(found) > 1:
+        rows = np.flatnonzero(data.records["personal"])
+        kinds = [kind for one in found for kind in one.params["kinds"]]
+        level = min((one.level for one in found), key=LEVELS.index)
+        yield Finding(PERSONAL, level, rows, {MASK: rows}, {"kinds": kinds})
+    yield from found

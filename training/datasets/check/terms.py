@@ -29,10 +29,6 @@ def plain_text(text: str) -> str:
     return " ".join(text.casefold().split()).rstrip(END_SIGNS)
 
 
-def is_personal(key: str) -> bool:
-    return key.startswith(PERSONAL_MARK)
-
-
 def file_name(key: str, cure: str = "") -> str:
     return f"{key}.{cure}" if cure else key
 
