@@ -48,6 +48,10 @@ class Message:
 class Example:
     messages: tuple[Message, ...]
 
+    def letters(self) -> int:
+        """Return how many code points its contents have."""
+        return sum(len(message.content) for message in self.messages)
+
     def as_dict(self) -> dict:
         return {"messages": [{"role": m.role, "content": m.content} for m in self.messages]}
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from training import report_words
+from training.chat import Example
 from training.datasets import personal, reports, store, versions
 from training.datasets.check import terms
 from training.datasets.versions import newest
@@ -63,29 +64,35 @@ def found(version: DatasetVersion | None) -> dict:
 
 
 def cards_of(version: DatasetVersion, made: DataReport) -> list[Card]:
-    view = store.view(versions.folder(version))
+    found = made.result["findings"]
+    rows = rows_of(store.view(versions.folder(version)), found)
     return [
-        Card(finding, report_words.say(finding), groups_of(view, finding), version.example_count)
-        for finding in made.result["findings"]
+        Card(one, report_words.say(one), groups_of(rows, one), version.example_count)
+        for one in found
     ]
 
 
-def groups_of(view: store.View, finding: dict) -> list[list[Shown]]:
-    """Return the first examples of a finding, as far as they are still there."""
-    groups = []
-    for group in finding["shown"][:SHOWN_GROUPS]:
-        live = sorted(position for position in group if view.is_live(position))
-        groups.append([shown(view, position) for position in live])
+def rows_of(view: store.View, found: list[dict]) -> dict[int, Shown]:
+    """Return the first examples of all findings by their positions, as far as they are still there."""
+    groups = [group for one in found for group in one["shown"][:SHOWN_GROUPS]]
+    live = sorted({position for group in groups for position in group if view.is_live(position)})
+    return {position: shown(view.number(position) + 1, one) for position, one in view.at(live)}
+
+
+def groups_of(rows: dict[int, Shown], finding: dict) -> list[list[Shown]]:
+    groups = (
+        [rows[position] for position in sorted(group) if position in rows]
+        for group in finding["shown"][:SHOWN_GROUPS]
+    )
     return [group for group in groups if group]
 
 
-def shown(view: store.View, position: int) -> Shown:
+def shown(number: int, example: Example) -> Shown:
     """Return a row in short; what is personal in it is hidden, and stands in what is shown."""
-    ((_, example),) = view.at([position])
     texts = [said.content for said in example.messages]
     both = zip(texts, personal.across(texts, personal.masked), strict=True)
     question, answer = [shortened(text, masked) for text, masked in both][-2:]
-    return Shown(view.number(position) + 1, question, answer)
+    return Shown(number, question, answer)
 
 
 def shortened(text: str, masked: str) -> str:

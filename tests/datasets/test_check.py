@@ -533,7 +533,7 @@ def test_long_rows_are_read_a_few_at_a_time(tmp_path, monkeypatch):
     read: list[int] = []
     compute = Rows._read
     monkeypatch.setattr(Rows, "_read", lambda rows, talks: (read.append(len(talks)), compute(rows, talks))[1])  # fmt: skip
-    monkeypatch.setattr(kept, "BATCH_SIZE", 20_000)
+    monkeypatch.setitem(kept.BATCH, "most_size", 20_000)
     monkeypatch.setattr(near, "CHUNK_LETTERS", 20_000)
     monkeypatch.setattr(near, "COMPARED_LETTERS", 0)
     assert made(write(tmp_path / "other", long)) == before

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from training.chat import Renderer
+from training.chat import Example, Renderer
 from training.datasets import count, lengths, segments, store
-from training.datasets.count import batches
+from training.datasets.batches import batches
+from training.datasets.count import BATCH
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -205,4 +206,9 @@ def test_a_folder_without_a_tokenizer_leaves_a_sentence(tmp_path):
 def test_batches_are_small_in_rows_and_in_letters(tmp_path):
     folder = order(tmp_path / "v", rows(1200) + rows(3, "가" * 1_500_000))
     run("training.datasets.child", folder)
-    assert [len(batch) for batch in batches(store.iterate(folder))] == [500, 500, 202, 1]
+    assert [len(batch) for batch in batches(store.iterate(folder), Example.letters, **BATCH)] == [
+        500,
+        500,
+        202,
+        1,
+    ]

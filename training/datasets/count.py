@@ -12,26 +12,13 @@ from pathlib import Path
 from training import lifeline
 from training.chat import Example, Renderer
 from training.datasets import store
+from training.datasets.batches import batches
 from training.datasets.child import EXIT_STOPPED, EXIT_USER_ERROR, Progress, say
 from training.datasets.lengths import Tally
 from training.errors import UserError
 
-BATCH_EXAMPLES = 500
-BATCH_LETTERS = 2_000_000
-
-
-def batches(examples: Iterator[Example]) -> Iterator[list[Example]]:
-    """Group examples so that neither many nor long ones take much memory."""
-    batch: list[Example] = []
-    letters = 0
-    for example in examples:
-        batch.append(example)
-        letters += sum(len(message.content) for message in example.messages)
-        if len(batch) == BATCH_EXAMPLES or letters > BATCH_LETTERS:
-            yield batch
-            batch, letters = [], 0
-    if batch:
-        yield batch
+BATCH = {"most": 500, "most_size": 2_000_000}
+"""Most examples, and letters in them, that are encoded at once."""
 
 
 def count(examples: Iterator[Example], total: int, renderer: Renderer) -> dict:
@@ -41,7 +28,7 @@ def count(examples: Iterator[Example], total: int, renderer: Renderer) -> dict:
     """
     tally = Tally()
     progress = Progress("count", unit="rows")
-    for batch in batches(examples):
+    for batch in batches(examples, Example.letters, **BATCH):
         for encoded in renderer.encode_many(batch):
             tally.add(encoded)
         progress(tally.examples, total)

@@ -23,6 +23,7 @@ from training.datasets.holding import (
     discard,
     folder,
     freeze,
+    hand_on_drafts,
     hold,
     is_true,
     lock,
@@ -33,7 +34,7 @@ from training.datasets.holding import (
     write_down,
 )  # fmt: skip
 from training.errors import UserError
-from training.models import Dataset, DatasetVersion, Job
+from training.models import Dataset, DatasetVersion
 
 Source, Status = DatasetVersion.Source, DatasetVersion.Status
 COPIED = ("file_name", "url", "encoding", "format", "notes", "layout", "choices", "size_bytes")
@@ -159,7 +160,7 @@ def _successor(
     """Open a version with the parent's rows after the held newest one; drafts go on to it."""
     freeze(latest)
     opened = _beside(latest.dataset, parent, source=Source.EDIT, is_open=True, cure=cure or {})
-    Job.objects.filter(status=Job.Status.DRAFT, version=latest).update(version=opened)
+    hand_on_drafts(latest, opened)
     return opened
 
 
@@ -249,7 +250,7 @@ def _order_rewriting(
         dataset=latest.dataset, number=next_number(latest.dataset), parent=latest,
         source=Source.EDIT, cure=cure, **{name: getattr(latest, name) for name in COPIED},
     )  # fmt: skip
-    Job.objects.filter(status=Job.Status.DRAFT, version=latest).update(version=version)
+    hand_on_drafts(latest, version)
     return versions.order_rewriting(version, latest, positions, cure)
 
 
@@ -372,7 +373,7 @@ def stop(dataset: Dataset) -> bool:
         if before is None:
             versions.delete(dataset)
             return False
-        Job.objects.filter(status=Job.Status.DRAFT, version=latest).update(version=before)
+        hand_on_drafts(latest, before)
         discard([latest])
         latest.delete()  # the worker finds its row gone and ends the child
         return True

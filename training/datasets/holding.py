@@ -135,6 +135,11 @@ def _order_of(version: DatasetVersion) -> dict:
     return json.loads((folder(version) / ORDER).read_text())
 
 
+def hand_on_drafts(former: DatasetVersion, version: DatasetVersion) -> None:
+    """Have the drafts that were to use one version use another."""
+    Job.objects.filter(status=Job.Status.DRAFT, version=former).update(version=version)
+
+
 # --- an open version --------------------------------------------------------------------------
 def freeze(version: DatasetVersion | None) -> None:
     """Have a version take no more edits."""

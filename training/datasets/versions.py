@@ -157,7 +157,7 @@ def _another(version: DatasetVersion, choices: dict, is_here: bool) -> DatasetVe
         choices=choices, source=source, url=version.url, file_name=version.file_name,
         size_bytes=version.size_bytes if is_here else 0,
     )  # fmt: skip
-    Job.objects.filter(status=Job.Status.DRAFT, version=version).update(version=fresh)
+    holding.hand_on_drafts(version, fresh)
     folder(fresh).mkdir(parents=True, mode=0o700)
     if is_here:
         store.link(folder(version) / RAW, folder(fresh) / RAW)

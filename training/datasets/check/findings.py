@@ -114,6 +114,7 @@ class Data:
         self.beside = beside
         self.numbers = np.arange(self.count)
         self.first_line = firsts(self.records["line"])
+        self.first_question = firsts(self.records["question"])
         self.labels = self._labels()
         """Where the data is a classification, the commonest first; else empty."""
 
@@ -146,6 +147,10 @@ class Data:
         most = int(counts.argmax())
         odd = rows[self.records["spelled"][rows] != spelled[most]]
         return Label(self.rows.answer(int(rows[first[most]])), rows, odd)
+
+    def beyond(self, rows: np.ndarray, share: float) -> np.ndarray:
+        """Return those of some rows that must go for the others to be a share of all that are left."""
+        return self.drawn(rows, int(np.ceil((len(rows) - share * self.count) / (1 - share))))
 
     def drawn(self, rows: np.ndarray, count: int) -> np.ndarray:
         """Return `count` of some rows, drawn by chance but always the same ones, rising."""
@@ -206,7 +211,7 @@ def conflicts(data: Data) -> Iterator[Finding]:
     """The same question (with all that was said before) with answers that differ in more than
     blanks, case and end signs. Whether both may be right is the reader's to say."""
     records = data.records
-    question = firsts(records["question"])
+    question = data.first_question
     answer = firsts(records["answer"])
     is_new = firsts(question * np.int64(data.count + 1) + answer) == data.numbers
     different = np.bincount(question[is_new], minlength=data.count)
@@ -227,8 +232,7 @@ def refusals(data: Data) -> Iterator[Finding]:
     rows = data.flagged(Flag.REFUSAL)
     share = len(rows) / max(1, data.count)
     if data.count >= MANY and share > REFUSALS_WANTED and not data.labels:
-        too_many = np.ceil((len(rows) - REFUSALS_WANTED * data.count) / (1 - REFUSALS_WANTED))
-        cures = {BALANCE: data.drawn(rows, int(too_many)), LEAVE_OUT: rows}
+        cures = {BALANCE: data.beyond(rows, REFUSALS_WANTED), LEAVE_OUT: rows}
         level = BAD if share >= 0.2 else WARN
         yield Finding("refusals", level, rows, cures, {"share": share, "wanted": REFUSALS_WANTED})
 
@@ -244,8 +248,7 @@ def same_answer(data: Data) -> Iterator[Finding]:
     if share > SAME_ANSWER:
         rows = np.flatnonzero(inverse == most)
         kept = SAME_ANSWER / 2
-        extra = np.ceil((len(rows) - kept * data.count) / (1 - kept))
-        cures = {BALANCE: data.drawn(rows, int(extra))}
+        cures = {BALANCE: data.beyond(rows, kept)}
         params = {
             "share": float(share),
             "answer": told(data.rows.answer(int(rows[0]))),
@@ -305,7 +308,7 @@ def label_spellings(data: Data) -> Iterator[Finding]:
 def copies(data: Data) -> Iterator[Finding]:
     """Answers that are their question, with at most half as much of their own. Where texts are to be
     corrected, those without a mistake are found too, and are no fault."""
-    yield from _leave_out(data, "copies", WARN, Flag.COPY)
+    yield from _flagged(data, "copies", WARN, Flag.COPY)
 
 
 @check
@@ -320,10 +323,12 @@ def broken(data: Data) -> Iterator[Finding]:
         yield Finding("broken", BAD, rows, {LEAVE_OUT: rows})
 
 
-def _leave_out(data: Data, key: str, level: str, flag: Flag) -> Iterator[Finding]:
+def _flagged(
+    data: Data, key: str, level: str, flag: Flag, cures: tuple[str, ...] = (LEAVE_OUT,)
+) -> Iterator[Finding]:
     rows = data.flagged(flag)
     if len(rows):
-        yield Finding(key, level, rows, {LEAVE_OUT: rows})
+        yield Finding(key, level, rows, dict.fromkeys(cures, rows))
 
 
 # --- how it is written --------------------------------------------------------------------------
@@ -384,50 +389,44 @@ def languages(data: Data) -> Iterator[Finding]:
 @check
 def foreign_letters(data: Data) -> Iterator[Finding]:
     """Korean answers with two or more Chinese or Japanese letters in a row, not in brackets."""
-    yield from _leave_out(data, "foreign_letters", INFO, Flag.FOREIGN)
+    yield from _flagged(data, "foreign_letters", INFO, Flag.FOREIGN)
 
 
 @check
 def mojibake(data: Data) -> Iterator[Finding]:
     """Letters that were read in a wrong encoding once: the sign for a lost letter, or the typical
     rows of UTF-8 or CP949 read as something else."""
-    yield from _leave_out(data, "mojibake", BAD, Flag.MOJIBAKE)
+    yield from _flagged(data, "mojibake", BAD, Flag.MOJIBAKE)
 
 
 @check
 def control_characters(data: Data) -> Iterator[Finding]:
     """Characters that nobody sees: control and format characters, and HWP's private bullets."""
-    yield from _rewrite(data, "control_characters", WARN, Flag.CONTROL)
+    yield from _flagged(data, "control_characters", WARN, Flag.CONTROL, (NORMALISE, LEAVE_OUT))
 
 
 @check
 def spaces(data: Data) -> Iterator[Finding]:
     """Blanks around a text, two empty lines in a row, three blanks inside a line."""
-    yield from _rewrite(data, "spaces", INFO, Flag.SPACES)
+    yield from _flagged(data, "spaces", INFO, Flag.SPACES, (NORMALISE, LEAVE_OUT))
 
 
 @check
 def html(data: Data) -> Iterator[Finding]:
     """Tags and entities of web pages. Answers that teach HTML are found too, and are no fault."""
-    yield from _rewrite(data, "html", WARN, Flag.HTML)
+    yield from _flagged(data, "html", WARN, Flag.HTML, (NORMALISE, LEAVE_OUT))
 
 
 @check
 def chat_marks(data: Data) -> Iterator[Finding]:
     """Marks of other models' templates, or the speaker's name in front of an answer."""
-    yield from _rewrite(data, "chat_marks", BAD, Flag.CHAT_MARK)
-
-
-def _rewrite(data: Data, key: str, level: str, flag: Flag) -> Iterator[Finding]:
-    rows = data.flagged(flag)
-    if len(rows):
-        yield Finding(key, level, rows, {NORMALISE: rows, LEAVE_OUT: rows})
+    yield from _flagged(data, "chat_marks", BAD, Flag.CHAT_MARK, (NORMALISE, LEAVE_OUT))
 
 
 @check
 def placeholders(data: Data) -> Iterator[Finding]:
     """Places of a form that nobody filled in: {name}, [회사명], OOO, TODO."""
-    yield from _leave_out(data, "placeholders", WARN, Flag.PLACEHOLDER)
+    yield from _flagged(data, "placeholders", WARN, Flag.PLACEHOLDER)
 
 
 @check
@@ -479,7 +478,7 @@ def overlap(data: Data) -> Iterator[Finding]:
 def validation_leak(data: Data) -> Iterator[Finding]:
     """Questions that come again, so that some will be both trained and asked when training holds
     examples out to check itself. The number is what chance makes of it, not a certain split."""
-    question = firsts(data.records["question"])
+    question = data.first_question
     sizes = np.bincount(question, minlength=data.count)[question]
     share = data.validation_share
     expected = float((share * (1 - share ** (sizes - 1.0)))[sizes > 1].sum())

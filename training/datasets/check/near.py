@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from training.datasets.batches import batches
 from training.datasets.check.features import Letters
 
 LIKENESS = 0.8
@@ -91,25 +92,11 @@ def _mixed(points: np.ndarray) -> np.ndarray:
     return found ^ (found >> np.uint32(15))
 
 
-def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Group texts so that neither many nor long ones take much memory."""
-    chunk: list[str] = []
-    letters = 0
-    for text in texts:
-        chunk.append(text)
-        letters += len(text)
-        if len(chunk) == CHUNK_ROWS or letters > CHUNK_LETTERS:
-            yield chunk
-            chunk, letters = [], 0
-    if chunk:
-        yield chunk
-
-
 def common_pieces(texts: Iterable[str]) -> np.ndarray:
     """Return a table over the upper bits of hashes: which of them too many texts hold."""
     counts = np.zeros(1 << TABLE_BITS, np.int64)
     total = 0
-    for some in chunks(texts):
+    for some in batches(texts, len, most=CHUNK_ROWS, most_size=CHUNK_LETTERS):
         pieces = Pieces(some)
         places = (pieces.hashes >> np.uint32(32 - TABLE_BITS)).astype(np.int64)
         seen = np.unique(pieces.rows * (1 << TABLE_BITS) + places)
@@ -233,7 +220,7 @@ def with_like_answers(
 
 def piece_sets(texts: Iterable[str], common: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the different pieces of each text, rising."""
-    for some in chunks(texts):
+    for some in batches(texts, len, most=CHUNK_ROWS, most_size=CHUNK_LETTERS):
         yield from _sets(some, common)
 
 

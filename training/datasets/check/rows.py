@@ -8,19 +8,18 @@ after a small edit reads the edited rows only.
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 
 from training.chat import Example
 from training.datasets import segments, store
+from training.datasets.batches import batches
 from training.datasets.check import near
 from training.datasets.check.features import KEY, ROW, Block, talks_of
 from training.datasets.plain import Talk
 
-Item = TypeVar("Item")
-BATCH, BATCH_SIZE = 5000, 8_000_000
+BATCH = {"most": 5000, "most_size": 8_000_000}
 """Most rows, and bytes or letters in them, that are read at once: what is made of them on the way takes
 some fifty times as much memory."""
 COMMON = "features-common.npz"
@@ -81,7 +80,7 @@ class Rows:
         records, sketches = [], []
         done = at
         with (self.folder / f"{segment.name}.jsonl").open("rb") as lines:
-            for batch in batches(lines, len):
+            for batch in batches(lines, len, **BATCH):
                 found = self._read(talks_of(batch))
                 records.append(found[0])
                 sketches.append(found[1])
@@ -95,14 +94,14 @@ class Rows:
 
     def _fill_edits(self) -> None:
         positions = sorted(self.view.places)
-        for batch in batches(self.view.at(positions), _letters):
+        for batch in batches(self.view.at(positions), _letters, **BATCH):
             some = [position for position, _ in batch]
             found = self._read([_talk(example) for _, example in batch])
             self.records[some], self.sketches[some] = found
 
     def texts_at(self, positions: list[int]) -> Iterator[str]:
         """Yield the texts at rising positions, as the sketches are made of them."""
-        for batch in batches(self.view.at(positions), _letters):
+        for batch in batches(self.view.at(positions), _letters, **BATCH):
             yield from Block([_talk(example) for _, example in batch]).texts
 
     def texts(self, rows: Iterable[int]) -> Iterator[str]:
@@ -119,22 +118,8 @@ class Rows:
         return next(self.answers([row]))
 
 
-def batches(items: Iterable[Item], size_of: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Group items so that neither many nor large ones take much memory."""
-    batch: list[Item] = []
-    size = 0
-    for item in items:
-        batch.append(item)
-        size += size_of(item)
-        if len(batch) == BATCH or size > BATCH_SIZE:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
 def _letters(row: tuple[int, Example]) -> int:
-    return sum(len(message.content) for message in row[1].messages)
+    return row[1].letters()
 
 
 def _talk(example: Example) -> Talk:
