@@ -205,11 +205,12 @@ def carry_out(work: Callable[[], None]) -> int:
     return 0
 
 
-def main() -> int:
+def main(work: Callable[[Path], None]) -> int:
+    """Do a child's work on the folder that its command names; return its exit code."""
     lifeline.attach()
     bound()
-    return carry_out(lambda: run(Path(sys.argv[1])))
+    return carry_out(lambda: work(Path(sys.argv[1])))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(run))

@@ -147,8 +147,18 @@ def _changing(latest: DatasetVersion) -> Iterator[DatasetVersion]:
     down what its rows come to."""
     is_ours = latest.is_open and not latest.cure and not used_by(latest).exists()
     version = latest if is_ours else _successor(latest, latest)
-    try:
+    with _written(version):
         yield version
+
+
+@contextmanager
+def _written(version: DatasetVersion) -> Iterator[None]:
+    """Write down what a version's rows come to once they are changed.
+
+    Raises: UserError `too_many_changes`.
+    """
+    try:
+        yield
     except store.TooManyChanges:
         raise UserError("too_many_changes", limit=store.CHANGE_LIMIT) from None
     write_down(version)
@@ -233,11 +243,8 @@ def rewrite(
 def _opened(latest: DatasetVersion, cure: dict) -> Iterator[DatasetVersion]:
     """Open a version of its own for one change of many rows, so that it can be taken back alone."""
     version = _successor(latest, latest, cure)
-    try:
+    with _written(version):
         yield version
-    except store.TooManyChanges:
-        raise UserError("too_many_changes", limit=store.CHANGE_LIMIT) from None
-    write_down(version)
 
 
 def _order_rewriting(
@@ -325,11 +332,8 @@ def split(dataset: Dataset, name: str, count: int, seed: int = 42) -> Dataset:
 
 
 def _keep_only(version: DatasetVersion, positions: set[int]) -> None:
-    try:
+    with _written(version):
         store.keep_only(folder(version), positions)
-    except store.TooManyChanges:
-        raise UserError("too_many_changes", limit=store.CHANGE_LIMIT) from None
-    write_down(version)
 
 
 def merge(owner: Any, name: str, parts: list[Dataset]) -> DatasetVersion:

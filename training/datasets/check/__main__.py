@@ -9,10 +9,9 @@ import json
 import sys
 from pathlib import Path
 
-from training import lifeline
 from training.datasets.check import report
 from training.datasets.check.terms import ORDER
-from training.datasets.child import Progress, bound, carry_out, say
+from training.datasets.child import Progress, main, say
 
 
 def run(folder: Path) -> None:
@@ -25,11 +24,5 @@ def run(folder: Path) -> None:
     say("report", report=found)
 
 
-def main() -> int:
-    lifeline.attach()
-    bound()
-    return carry_out(lambda: run(Path(sys.argv[1])))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(run))

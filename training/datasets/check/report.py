@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from training.datasets import bins, personal, segments
+from training.datasets.check.data import TOLD, Data, Finding, told
 from training.datasets.check.features import LANGUAGES, REGISTERS, opening
-from training.datasets.check.findings import CHECKS, TOLD, Data, Finding, told
+from training.datasets.check.findings import CHECKS
 from training.datasets.check.patterns import Flag
 from training.datasets.check.rows import Rows
 from training.datasets.check.terms import LEVELS, PLACE, file_name
