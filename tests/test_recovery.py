@@ -13,17 +13,17 @@ pytestmark = pytest.mark.journey
 SUBMIT = """
 import pathlib, shutil, sys
 from studio.models import User
-from training import jobs
+from training import drafts, jobs
 from training.datasets import versions
 user, _ = User.objects.get_or_create(username="mina", is_staff=True)
 copy = pathlib.Path(shutil.copy("{file}", versions.incoming()))
 version = versions.from_upload(user, "examples.jsonl", copy)
-job = jobs.create_draft(user)
-jobs.edit(job, name="끈기", base="tiny", version=version, knobs={knobs})
+job = drafts.create_draft(user)
+drafts.edit(job, name="끈기", base="tiny", version=version, knobs={knobs})
 import time
 for _ in range(300):
     job.refresh_from_db()
-    if not jobs.blockers(job):
+    if not drafts.blockers(job):
         break
     time.sleep(0.1)
 jobs.start(job)

@@ -4,197 +4,27 @@ Every move is a compare-and-set: one UPDATE that names the state (and, for a wor
 token) from which it may happen. A move that loses changes nothing. Knows no browser.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
-from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Case, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from training import bases, forecast, leases, recipe, registry, tasks, works
-from training.bases import Base
-from training.datasets import holding, lengths, reports, versions
-from training.datasets.lengths import Kept
+from training import bases, drafts, leases, line, recipe, registry, tasks
+from training.datasets import holding
 from training.errors import UserError
 from training.leases import Order
-from training.models import DatasetVersion, Job, JobEvent, TokenCount, TunedModel
+from training.models import DatasetVersion, Job, JobEvent, TunedModel
 
 Status = Job.Status
 MAX_CRASHES = 3
 """Crashes in a row without a new checkpoint after which a job fails."""
-DRAFT_FIELDS = {"name", "work", "method", "base", "knobs", "overflow", "version"}
 PROGRESS_KEYS = (
     "phase", "loss", "validation_loss", "epoch", "tokens_per_second", "seconds_left", "trained_tokens"
 )  # fmt: skip
 
 
 # --- by the user ------------------------------------------------------------------------------
-def create_draft(owner, parent: Job | None = None) -> Job:
-    base = next((base.slug for base in bases.catalogue() if not base.problem), "")
-    return Job.objects.create(owner=owner, base=base, parent=parent)
-
-
-def open_draft(owner) -> Job:
-    """Return the owner's draft in which nothing was written yet, or a new one."""
-    return _untouched(owner) or create_draft(owner)
-
-
-def _untouched(owner) -> Job | None:
-    """Return the owner's draft in which nothing was written yet."""
-    nothing: dict[str, Any] = {
-        "name": "",
-        "version": None,
-        "knobs": {},
-        "method": recipe.LORA,
-        "work": "",
-    }
-    drafts = Job.objects.filter(owner=owner, status=Status.DRAFT, parent=None, **nothing)
-    return drafts.filter(overflow=recipe.CUT).first()
-
-
-def edit(job: Job, **fields) -> None:
-    """Change a draft's fields.
-
-    Raises: UserError `job_not_draft` when it was started meanwhile (in another tab, say),
-    `data_gone`.
-    """
-    unknown = fields.keys() - DRAFT_FIELDS
-    if unknown:
-        raise TypeError(f"not a draft's field: {unknown}")
-    try:
-        moved = Job.objects.filter(pk=job.pk, status=Status.DRAFT).update(**fields)
-    except IntegrityError:
-        raise UserError("data_gone") from None
-    if not moved:
-        raise UserError("job_not_draft", name=job.name)
-    for name, value in fields.items():
-        setattr(job, name, value)
-
-
-def fingerprint(job: Job) -> str:
-    """Return a short mark of the settings a draft would start with; it changes with each of them."""
-    said = {field: getattr(job, field) for field in DRAFT_FIELDS - {"version"}}
-    said["version"] = [job.version_id, job.version.fingerprint if job.version else ""]
-    text = json.dumps(said, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def resolved(job: Job, without: str = "", base: Base | None = None) -> dict:
-    """Return the numbers that the draft would run with, as far as they are known; those that it
-    would run with if the knob `without` were left to us, or with another base."""
-    try:
-        context_length = (base or bases.find(job.base)).context_length
-    except UserError:
-        context_length = 2048
-    examples = job.version.example_count if job.version else settings.MIN_EXAMPLES
-    knobs = {key: value for key, value in job.knobs.items() if key != without}
-    return recipe.resolve(
-        job.method, knobs, examples=examples, context_length=context_length,
-        more_epochs=works.more_epochs(job.work),
-    )  # fmt: skip
-
-
-def token_count(job: Job) -> TokenCount | None:
-    """Return (and if need be order) the count of the draft's data in its base's own tokens."""
-    if not job.version or job.version.status != DatasetVersion.Status.READY:
-        return None
-    return versions.token_count(job.version, job.base)
-
-
-def kept(job: Job, count: TokenCount | None = None, limit: int | None = None) -> Kept | None:
-    """Return what the draft's limit on length, or another, leaves of its data, once counted."""
-    count = count or token_count(job)
-    if count is None or count.status != TokenCount.Status.READY:
-        return None
-    limit = limit or resolved(job)["max_length"]
-    return lengths.kept(count.result, limit, drops=job.overflow == recipe.DROP)
-
-
-def usable_examples(job: Job) -> int:
-    """Return how many examples are left when the limit on their length has had its say."""
-    found = kept(job)
-    if found is None:
-        return job.version.example_count if job.version else 0
-    return found.used
-
-
-def blockers(job: Job) -> list[UserError]:
-    """Return why the draft can't start yet; nothing when it can."""
-    found = settings_blockers(job)
-    if any(error.code != "job_without_name" for error in found):  # data is measured by a base
-        return found
-    return found + _data_blockers(job) + disk_blockers(job)
-
-
-def settings_blockers(job: Job) -> list[UserError]:
-    """Return what is missing of a draft's name and base."""
-    found = [] if job.name.strip() else [UserError("job_without_name")]
-    try:
-        bases.find(job.base)
-    except UserError as error:
-        found.append(error)
-    return found
-
-
-def disk_blockers(job: Job) -> list[UserError]:
-    """Return that a run with the draft's base and settings would fill the disk, if so."""
-    needed = forecast.disk(bases.find(job.base), job.method, resolved(job)).most_bytes
-    free = forecast.free_bytes()
-    if needed <= free:
-        return []
-    megabytes = {"needed_mb": -(-needed // 2**20), "free_mb": free // 2**20}
-    return [UserError("disk_too_small", **megabytes)]
-
-
-def _data_blockers(job: Job) -> list[UserError]:
-    version = job.version
-    if version is None:
-        return [UserError("job_without_data")]
-    if version.is_busy:
-        return [UserError("data_being_read")]
-    if version.status == DatasetVersion.Status.FAILED:
-        return [UserError.of(version.error)]
-    if version.example_count < settings.MIN_EXAMPLES:
-        return [too_few(version)]
-    if personal := reports.blockers(version):
-        return personal
-    count = token_count(job)
-    if count is None or count.status in (TokenCount.Status.WAITING, TokenCount.Status.COUNTING):
-        return [UserError("tokens_being_counted")]
-    if count.status == TokenCount.Status.FAILED:
-        return [UserError.of(count.error)]
-    limit = resolved(job)["max_length"]
-    found = kept(job, count, limit)
-    return _length_blockers(job, found, limit) if found else []
-
-
-def _length_blockers(job: Job, found: Kept, limit: int) -> list[UserError]:
-    """Return what the limit on an example's length leaves too little of, or finds too long."""
-    longest = found.longest
-    if job.overflow == recipe.FAIL and found.over:
-        return [UserError("examples_too_long", count=found.over, longest=longest, limit=limit)]
-    if found.used >= settings.MIN_EXAMPLES:
-        return []
-    context = bases.find(job.base).context_length
-    code = "too_few_after_cutting" if limit < context else "too_few_within_the_base"
-    return [
-        UserError(
-            "too_few_after_dropping" if job.overflow == recipe.DROP else code,
-            count=found.used, minimum=settings.MIN_EXAMPLES, examples=found.examples,
-            lost=found.examples - found.used, limit=limit, longest=longest, context=context,
-        )
-    ]  # fmt: skip
-
-
-def too_few(version: DatasetVersion) -> UserError:
-    """Say that a version has too few examples, and whether lines of it could be mended."""
-    code = "too_few_with_problems" if version.problem_count else "too_few_examples"
-    return UserError(code, count=version.example_count, minimum=settings.MIN_EXAMPLES)
-
-
 def start(job: Job, seen: str | None = None) -> None:
     """Freeze the draft's settings and put it in line.
 
@@ -208,9 +38,9 @@ def start(job: Job, seen: str | None = None) -> None:
         raise UserError("job_not_draft", name=job.name)
     try:
         holding.mend(job.version)
-        if seen is not None and seen != fingerprint(job):
+        if seen is not None and seen != drafts.fingerprint(job):
             raise UserError("draft_changed")
-        for blocker in blockers(job):
+        for blocker in drafts.blockers(job):
             raise blocker
     except UserError:
         _look_again(job)  # its data may be gone
@@ -229,15 +59,15 @@ def _look_again(job: Job) -> None:
 
 def _queue(job: Job) -> bool:
     """Move a job that is ready from where it is into the line, unless it changed meanwhile."""
-    numbers = resolved(job)
-    as_read = {field: getattr(job, field) for field in DRAFT_FIELDS}
+    numbers = drafts.resolved(job)
+    as_read = {field: getattr(job, field) for field in drafts.DRAFT_FIELDS}
     with transaction.atomic():
         if not _is_as_read(job.version):
             return False
         moved = Job.objects.filter(pk=job.pk, status=job.status, **as_read).update(
             status=Status.QUEUED,
             resolved=numbers,
-            total_steps=recipe.steps(numbers, usable_examples(job)),
+            total_steps=recipe.steps(numbers, drafts.usable_examples(job)),
             queued_at=timezone.now(),
             **leases.FREE,
         )
@@ -283,7 +113,7 @@ PENDING = ("data_being_read", "data_being_checked", "tokens_being_counted")
 
 def proceed(job: Job) -> None:
     """Move a job that waits for its data on: into the line, or to its failure with the reason."""
-    found = blockers(job)
+    found = drafts.blockers(job)
     if not found:
         _queue(job)
     elif found[0].code not in PENDING:
@@ -391,73 +221,10 @@ def rename(job: Job, name: str) -> None:
     job.name = name
 
 
-def retry(job: Job) -> Job:
-    """Return a new draft with the same settings and data."""
-    draft = create_draft(job.owner, parent=job)
-    edit(
-        draft,
-        name=job.name, method=job.method, base=job.base, knobs=job.knobs, overflow=job.overflow,
-        version=job.version, work=job.work,
-    )  # fmt: skip
-    return draft
-
-
-# --- what a page shows ------------------------------------------------------------------------
-def in_line() -> QuerySet[Job]:
-    return Job.objects.filter(status=Status.QUEUED).order_by("queued_at", "pk")
-
-
-def place(job: Job) -> int:
-    """Return the job's place in line; 1 is next."""
-    if not job.queued_at:
-        return 1
-    ahead = Q(queued_at__lt=job.queued_at) | Q(queued_at=job.queued_at, pk__lt=job.pk)
-    return in_line().filter(ahead).count() + 1
-
-
-def ahead(job: Job) -> int:
-    """Return how many jobs, anybody's, end or begin before a waiting one begins."""
-    running_now = Job.objects.filter(status=Status.RUNNING).exclude(pk=job.pk).count()
-    return running_now + place(job) - 1
-
-
-def counts() -> dict[str, int]:
-    """Return how many jobs run and wait here, whoever they belong to: they share one machine."""
-    live = list(
-        Job.objects.filter(status__in=(Status.RUNNING, Status.QUEUED)).values_list(
-            "status", flat=True
-        )
-    )
-    return {"running": live.count(Status.RUNNING), "queued": live.count(Status.QUEUED)}
-
-
-CHART_POINTS = 1000
-
-
-def points(job: Job, kind: str, after: int = 0) -> list[dict]:
-    """Return the chart's points of one kind (metrics or validation), thinned to about 1,000.
-
-    After a crash the steps since the last checkpoint are run again: only their last run counts.
-    """
-    rows = job.events.filter(kind=kind, pk__gt=after).values_list("pk", "step", "data")
-    latest: dict[int, dict] = {}
-    for pk, step, data in rows.iterator():
-        for stale in [old for old in latest if old >= step] if step in latest else ():
-            del latest[stale]
-        latest[step] = {"id": pk, "step": step, **data}
-    found = list(latest.values())
-    stride = max(1, len(found) // CHART_POINTS)
-    return found[::stride] if stride == 1 else found[::stride] + found[-1:]
-
-
-def log(job: Job) -> QuerySet[JobEvent]:
-    return job.events.exclude(kind__in=("metrics", "validation"))
-
-
 # --- by a worker ------------------------------------------------------------------------------
 def claim_next() -> Job | None:
     """Claim the job that waits longest, or return None. The bell says only that one waits."""
-    for pk in in_line().values_list("pk", flat=True)[:20]:
+    for pk in line.in_line().values_list("pk", flat=True)[:20]:
         token = leases.fresh_token()
         if Job.objects.filter(pk=pk, status=Status.QUEUED).update(
             status=Status.RUNNING, **leases.taken(token)
@@ -599,4 +366,4 @@ def reap() -> int:
 
 
 def unheard() -> QuerySet[Job]:
-    return tasks.unheard(in_line())
+    return tasks.unheard(line.in_line())

@@ -6,7 +6,7 @@ takes one. Knows neither pages nor words.
 
 from dataclasses import dataclass
 
-from training import jobs, recipe
+from training import drafts, recipe
 from training.bases import Base
 from training.datasets import lengths
 from training.datasets.lengths import Kept
@@ -31,7 +31,7 @@ def ways(job: Job, base: Base, count: TokenCount) -> list[Way]:
     """Return the three ways of a draft whose data is counted; none where no example is longer than
     its limit, nor than the one that we would take."""
     result = count.result
-    limit, below = jobs.resolved(job)["max_length"], _below(job, result)
+    limit, below = drafts.resolved(job)["max_length"], _below(job, result)
     if result["longest"] <= below:
         return []
     reach = min(result["longest"], base.context_length, int(recipe.BY_KEY["max_length"].high))
@@ -49,10 +49,10 @@ def ways(job: Job, base: Base, count: TokenCount) -> list[Way]:
 def _below(job: Job, result: dict) -> int:
     """Return the limit that examples are longer than: the draft's, or where that was raised over
     all of them the one that we would take."""
-    limit = jobs.resolved(job)["max_length"]
+    limit = drafts.resolved(job)["max_length"]
     if result["longest"] > limit:
         return limit
-    return min(limit, jobs.resolved(job, without="max_length")["max_length"])
+    return min(limit, drafts.resolved(job, without="max_length")["max_length"])
 
 
 def choose(job: Job, base: Base, count: TokenCount, key: str) -> None:
@@ -64,9 +64,9 @@ def choose(job: Job, base: Base, count: TokenCount, key: str) -> None:
     if way is None or not way.is_possible:
         return
     if key == RAISE:
-        jobs.edit(job, knobs=job.knobs | {"max_length": way.limit})
+        drafts.edit(job, knobs=job.knobs | {"max_length": way.limit})
         return
     knobs = dict(job.knobs)
-    if jobs.resolved(job)["max_length"] > way.limit:
+    if drafts.resolved(job)["max_length"] > way.limit:
         knobs.pop("max_length", None)
-    jobs.edit(job, overflow=key, knobs=knobs)
+    drafts.edit(job, overflow=key, knobs=knobs)

@@ -261,9 +261,22 @@ class Job(Leased):
         DatasetVersion, models.PROTECT, null=True, blank=True, related_name="jobs"
     )
     parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True)
+    """The job that it is another try of, or whose model it trains further."""
+    foundation = models.ForeignKey(
+        "TunedModel", models.SET_NULL, null=True, blank=True, related_name="continuations"
+    )
+    """The tuned model that is trained further; none where training begins at the base."""
+    probes = models.JSONField(default=list, blank=True)
+    """Questions to be answered on the way, as the user chose them; none leaves it to us."""
+    priority = models.SmallIntegerField(default=0)
+    """Jobs of a higher one go first, whenever they were queued."""
+    not_before = models.DateTimeField(null=True, blank=True)
+    """When the job may begin at the earliest: a night job waits for the evening."""
     cancel_requested = models.BooleanField(default=False)
     pause_requested = models.BooleanField(default=False)
     """Whether its owner wants a running job to stop for a while; what it learnt is kept."""
+    finish_requested = models.BooleanField(default=False)
+    """Whether it should train no further, and what it has learnt become the model."""
     crashes = models.PositiveIntegerField(default=0)
     """Crashes in a row without a new checkpoint."""
     step = models.PositiveIntegerField(default=0)
@@ -323,6 +336,19 @@ class JobEvent(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [models.Index(fields=["job", "kind", "id"])]
+
+
+class Heartbeat(models.Model):
+    """A worker that is there: each one renews its row every few seconds."""
+
+    name = models.CharField(primary_key=True, max_length=200)
+    """lane@host:process, so that no two have the same."""
+    lane = models.CharField(max_length=10)
+    started_at = models.DateTimeField(auto_now_add=True)
+    beat_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["lane", "beat_at"])]
 
 
 class TunedModel(models.Model):

@@ -11,7 +11,7 @@ from functools import partial
 
 from django.conf import settings
 
-from training import jobs, registry, tasks
+from training import jobs, line, registry, tasks
 from training.datasets import reports, versions
 from training.errors import UserError
 from training.models import DatasetVersion, Job
@@ -40,7 +40,7 @@ def check(pk: str) -> None:
 def train(pk: str) -> None:
     """Run the job that waits longest (the bell's `pk` says only that one waits)."""
     with device_alone() as is_mine:
-        if is_mine and jobs.in_line().exists():
+        if is_mine and line.in_line().exists():
             _make_room()
             if job := jobs.claim_next():
                 _train(job)

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from studio.views import effects, lines
 from studio.views.lengths import Comparison, Lengths
-from training import bases, forecast, jobs, recipe, works
+from training import bases, drafts, forecast, recipe, works
 from training.bases import Base
 from training.datasets import reports
 from training.datasets.lengths import Kept
@@ -69,7 +69,7 @@ class Summary:
 
     @cached_property
     def numbers(self) -> dict:
-        return jobs.resolved(self.job)
+        return drafts.resolved(self.job)
 
     @cached_property
     def costs(self) -> list[Cost]:
@@ -99,7 +99,7 @@ class Summary:
 
     @cached_property
     def count(self) -> TokenCount | None:
-        return jobs.token_count(self.job) if self.base else None
+        return drafts.token_count(self.job) if self.base else None
 
     @property
     def is_counting(self) -> bool:
@@ -126,7 +126,7 @@ class Summary:
     def kept(self) -> Kept | None:
         """What the limit on length leaves of the data, once it is counted."""
         limit = self.numbers["max_length"]
-        return jobs.kept(self.job, self.count, limit) if self.count else None
+        return drafts.kept(self.job, self.count, limit) if self.count else None
 
     @cached_property
     def lengths(self) -> Lengths | None:
@@ -154,7 +154,7 @@ class Summary:
 
     @cached_property
     def disk_blockers(self) -> list[UserError]:
-        return jobs.disk_blockers(self.job) if self.base else []
+        return drafts.disk_blockers(self.job) if self.base else []
 
     @cached_property
     def effects(self) -> dict[str, str]:
@@ -182,7 +182,7 @@ class Summary:
 
     @cached_property
     def blockers(self) -> list[UserError]:
-        return jobs.blockers(self.job)
+        return drafts.blockers(self.job)
 
     @property
     def reasons(self) -> list[tuple[UserError, str]]:
@@ -190,7 +190,7 @@ class Summary:
         there is one; why a file can't be read stands above."""
         found = self.blockers
         if self.version and self.version.status == DatasetVersion.Status.FAILED:
-            found = [*jobs.settings_blockers(self.job), UserError("data_unreadable")]
+            found = [*drafts.settings_blockers(self.job), UserError("data_unreadable")]
         return [(error, self._cured_at(error.code)) for error in found]
 
     def _cured_at(self, code: str) -> str:
@@ -202,7 +202,7 @@ class Summary:
     def complete(self) -> set[int]:
         """The numbers of the steps that need nothing more."""
         found = {1}
-        if not jobs.settings_blockers(self.job):
+        if not drafts.settings_blockers(self.job):
             found.add(2)
         if self.has_data and not self.blockers:
             found.add(3)
@@ -210,4 +210,4 @@ class Summary:
 
     @cached_property
     def fingerprint(self) -> str:
-        return jobs.fingerprint(self.job)
+        return drafts.fingerprint(self.job)

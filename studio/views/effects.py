@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext as _
 
-from training import forecast, jobs
+from training import drafts, forecast
 from training.bases import Base
 from training.models import Job
 
@@ -12,10 +12,10 @@ SAME = 0.03
 
 def words(job: Job, base: Base, key: str) -> str:
     """Compare the draft's number with what it would be if left to us, all others as they are."""
-    new = jobs.resolved(job)
-    old = jobs.resolved(job, without=key)
-    count = jobs.token_count(job)
-    then, before = (jobs.kept(job, count, numbers["max_length"]) for numbers in (new, old))
+    new = drafts.resolved(job)
+    old = drafts.resolved(job, without=key)
+    count = drafts.token_count(job)
+    then, before = (drafts.kept(job, count, numbers["max_length"]) for numbers in (new, old))
     kept = (then, before) if then and before else None
     found = forecast.effect(base, job.method, new, old, kept)
     return sentence(found, has_data=job.version is not None)

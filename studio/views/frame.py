@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
 from studio import guide
-from training import jobs
+from training import line
 
 THEMES = ("light", "dark")
 THEME_COOKIE = "theme"
@@ -85,7 +85,7 @@ class Frame:
         user = getattr(self.request, "user", None)
         if user is None or not user.is_authenticated:
             return {"running": 0, "queued": 0}
-        return jobs.counts()
+        return line.counts()
 
     @property
     def running(self) -> int:

@@ -9,7 +9,7 @@ from django.conf import settings
 from studio import pictures
 from studio.pictures import Histogram, Row
 from studio.views import effects
-from training import bases, fit, forecast, jobs, limits, recipe
+from training import bases, drafts, fit, forecast, limits, recipe
 from training.bases import Base
 from training.datasets import lengths, versions
 from training.datasets.lengths import Kept
@@ -54,7 +54,7 @@ class Lengths:
 
     def __init__(self, job: Job, base: Base, count: TokenCount) -> None:
         self.job, self.base, self.count = job, base, count
-        self.numbers = jobs.resolved(job)
+        self.numbers = drafts.resolved(job)
         self.limit: int = self.numbers["max_length"]
         self.facts: dict = count.result
 
@@ -163,7 +163,7 @@ class Comparison:
         ]
 
     def _cutter(self, base: Base, result: dict, row: Row, best: float) -> Cutter:
-        limit = jobs.resolved(self.job, base=base)["max_length"]
+        limit = drafts.resolved(self.job, base=base)["max_length"]
         over = lengths.kept(result, limit).over
         return Cutter(base, base.slug == self.job.base, row, row.count / best, limit, over)
 

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from studio.models import User
 from studio.templatetags.studio import amount, duration, share
-from training import archive, jobs, recipe, registry, works
+from training import archive, line, recipe, registry, works
 from training.models import Job, TunedModel
 
 Status = Job.Status
@@ -37,7 +37,7 @@ def jobs_of(owner: User) -> QuerySet[Job]:
 def with_places(found: list[Job]) -> list[Job]:
     """Give each waiting job its `place` in line, with one query for all of them."""
     if any(job.status == Status.QUEUED for job in found):
-        waiting_pks = jobs.in_line().values_list("pk", flat=True)
+        waiting_pks = line.in_line().values_list("pk", flat=True)
         places = {pk: place for place, pk in enumerate(waiting_pks, 1)}
         for job in found:
             job.place = places.get(job.pk)
@@ -79,7 +79,7 @@ def happening(job: Job) -> str:
 
 def accepted(job: Job) -> str:
     """Say what 조정 시작 led to: the start, or a place in line."""
-    before = jobs.ahead(job)
+    before = line.ahead(job)
     if before:
         return in_line(before)
     return _("{name} 학습을 신청했습니다. 곧 시작합니다.").format(name=job)
@@ -92,7 +92,7 @@ def in_line(before: int) -> str:
 
 
 def waiting(job: Job) -> str:
-    before = jobs.ahead(job)
+    before = line.ahead(job)
     if before:
         return in_line(before) + " " + _("이 창은 닫아도 됩니다.")
     if job.attempt:

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from studio.forms import NameForm
 from studio.views import lines
 from studio.views.sending import attached, in_threads
-from training import archive, jobs, naming, recipe_file, registry, samples
+from training import archive, drafts, history, jobs, naming, recipe_file, registry, samples
 from training.errors import UserError
 from training.models import Job, TunedModel
 from training.works import WORKS
@@ -65,8 +65,8 @@ def now(request: HttpRequest, pk: str) -> HttpResponse:
 
 def chart_points(job: Job, after: int) -> dict:
     return {
-        "training": jobs.points(job, "metrics", after),
-        "validation": jobs.points(job, "validation", after),
+        "training": history.points(job, "metrics", after),
+        "validation": history.points(job, "validation", after),
         "is_live": job.is_live,
     }
 
@@ -83,7 +83,7 @@ def table(request: HttpRequest, pk: str) -> HttpResponse:
     """The chart's points for reading: one row a step."""
     rows: dict[int, dict] = {}
     for kind in ("metrics", "validation"):
-        for point in jobs.points(own(request, pk), kind):
+        for point in history.points(own(request, pk), kind):
             rows[point["step"]] = rows.get(point["step"], {}) | point
     context = {"rows": [rows[step] for step in sorted(rows)]}
     return render(request, "models/_points.html", context)
@@ -92,7 +92,7 @@ def table(request: HttpRequest, pk: str) -> HttpResponse:
 @require_GET
 def log(request: HttpRequest, pk: str) -> HttpResponse:
     """The newest log lines, newest last."""
-    events = list(jobs.log(own(request, pk)).order_by("-pk")[:LOG_LINES])[::-1]
+    events = list(history.log(own(request, pk)).order_by("-pk")[:LOG_LINES])[::-1]
     return render(request, "models/_log.html", {"events": events})
 
 
@@ -176,5 +176,5 @@ def download(request: HttpRequest, pk: str) -> HttpResponseBase:
 @require_POST
 def retry(request: HttpRequest, pk: str) -> HttpResponse:
     """Open a new draft with the same settings."""
-    draft = jobs.retry(own(request, pk))
+    draft = drafts.retry(own(request, pk))
     return redirect("wizard-data", draft.pk)

@@ -22,7 +22,7 @@ from studio.middleware import wants_json
 from studio.views import cards, findings, layouts, lines
 from studio.views.datasets import numbered
 from studio.views.drafts import Step, Summary
-from training import bases, jobs, recipe, recipe_file, samples, wording
+from training import bases, drafts, jobs, recipe, recipe_file, samples, wording
 from training.datasets import holding, versions
 from training.errors import UserError
 from training.models import DatasetVersion, Job
@@ -82,9 +82,9 @@ def train(request: HttpRequest) -> HttpResponse:
 def new(request: HttpRequest) -> HttpResponse:
     """Open a new draft, with data from the library where a page of it sends one."""
     form = LibraryForm(request.user, request.POST)
-    draft = jobs.open_draft(request.user)
+    draft = drafts.open_draft(request.user)
     if form.is_valid():
-        jobs.edit(draft, version=form.cleaned_data["version"])
+        drafts.edit(draft, version=form.cleaned_data["version"])
     return redirect("wizard-method", draft.pk)
 
 
@@ -104,7 +104,7 @@ def method(request: HttpRequest, job: Job) -> HttpResponse:
         return show(request, job, 1, form=form)
     if not form.is_valid():
         return show(request, job, 1, 422, form=form)
-    jobs.edit(job, **form.cleaned_data)
+    drafts.edit(job, **form.cleaned_data)
     return saved(request, job, "wizard-model")
 
 
@@ -119,9 +119,9 @@ def model(request: HttpRequest, job: Job) -> HttpResponse:
     form = ModelForm(job, request.POST, is_draft=bool(request.htmx))
     remember_mode(request, job, form)
     if form.is_valid():
-        jobs.edit(job, **form.draft())
+        drafts.edit(job, **form.draft())
         return saved(request, job, "wizard-data")
-    jobs.edit(job, **form.draft())
+    drafts.edit(job, **form.draft())
     if request.htmx:
         context = beside(job, EFFECTS, is_update=True, form=form)
         return render(request, "wizard/_summary.html", context, status=422)
@@ -141,7 +141,7 @@ def recipe_upload(request: HttpRequest, job: Job) -> HttpResponse:
     """설정 파일로: fill the draft from a saved recipe. What stands in the form is kept first."""
     form, chosen = ModelForm(job, request.POST, is_draft=True), RecipeForm(job, None, request.FILES)
     form.is_valid()
-    jobs.edit(job, **form.draft())
+    drafts.edit(job, **form.draft())
     if not chosen.is_valid():
         return show_model(request, job, form, 422, recipe_form=chosen)
     fill(request, job, chosen.cleaned_data["recipe"])
@@ -150,7 +150,7 @@ def recipe_upload(request: HttpRequest, job: Job) -> HttpResponse:
 
 def fill(request: HttpRequest, job: Job, found: recipe_file.Recipe) -> None:
     """Take a recipe over; a base that is not here leaves the chosen one, and that is said."""
-    jobs.edit(job, knobs=found.knobs, overflow=found.overflow)
+    drafts.edit(job, knobs=found.knobs, overflow=found.overflow)
     if missing := found.missing_base:
         words = wording.say(missing.code, missing.params)
         left = _(
@@ -159,7 +159,7 @@ def fill(request: HttpRequest, job: Job, found: recipe_file.Recipe) -> None:
         messages.warning(request, f"{left.format(base=found.base)} {words.cure}")
         return
     if found.base:
-        jobs.edit(job, base=bases.find(found.base).slug)
+        drafts.edit(job, base=bases.find(found.base).slug)
     messages.success(request, _("설정 파일의 값을 채웠습니다. 아래에서 확인하고 고칠 수 있습니다."))
 
 
@@ -219,7 +219,7 @@ def state_of(version: DatasetVersion | None) -> dict:
 
 def use(request: HttpRequest, job: Job, version: DatasetVersion) -> HttpResponse:
     """Make a version the draft's data and show step 3."""
-    jobs.edit(job, version=version)
+    drafts.edit(job, version=version)
     onward = reverse("wizard-data", args=[job.pk])
     return JsonResponse({"onward": onward}) if wants_json(request) else redirect(onward)
 
@@ -283,7 +283,7 @@ def start(request: HttpRequest, job: Job) -> HttpResponse:
     try:
         jobs.start(job, seen=request.POST.get("seen", ""))
     except UserError as error:
-        is_shown = error.code in {blocker.code for blocker in jobs.blockers(job)}
+        is_shown = error.code in {blocker.code for blocker in drafts.blockers(job)}
         return show_data(request, job, 422, start_error=None if is_shown else error)
     messages.success(request, lines.accepted(job))
     return redirect("model", job.pk)

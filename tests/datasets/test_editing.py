@@ -2,7 +2,7 @@
 
 import pytest
 
-from training import jobs, tasks
+from training import drafts, jobs, tasks
 from training.chat import Example, Message
 from training.datasets import editing, holding, segments, store, versions
 from training.errors import UserError
@@ -77,21 +77,21 @@ def test_starting_a_job_closes_the_version_and_another_edit_opens_a_new_one(
 ):
     settings.MIN_EXAMPLES = 1
     version = editing.remove(dataset, [0])
-    draft = jobs.create_draft(user)
-    jobs.edit(draft, version=version)
-    before = jobs.fingerprint(draft)
+    draft = drafts.create_draft(user)
+    drafts.edit(draft, version=version)
+    before = drafts.fingerprint(draft)
     editing.remove(dataset, [1])
     draft = Job.objects.get(pk=draft.pk)
     assert (
-        jobs.fingerprint(draft) != before
+        drafts.fingerprint(draft) != before
     )  # what was seen on the page is no longer what would run
     versions.freeze(draft.version)
     assert editing.remove(dataset, [2]).number == 3
 
 
 def test_a_draft_follows_to_the_version_with_the_edits(dataset, user):
-    draft = jobs.create_draft(user)
-    jobs.edit(draft, version=editing.newest(dataset))
+    draft = drafts.create_draft(user)
+    drafts.edit(draft, version=editing.newest(dataset))
     edited = editing.remove(dataset, [0])
     draft.refresh_from_db()
     assert draft.version == edited
@@ -220,8 +220,8 @@ def test_line_ends_of_a_form_are_made_plain_and_an_empty_system_prompt_is_left_o
 def test_giving_up_a_first_reading_takes_its_dataset_along(user):
     dataset = Dataset.objects.create(owner=user, name="하나")
     version = DatasetVersion.objects.create(dataset=dataset, status="reading")
-    draft = jobs.create_draft(user)
-    jobs.edit(draft, version=version)
+    draft = drafts.create_draft(user)
+    drafts.edit(draft, version=version)
     assert editing.stop(dataset) is False
     draft.refresh_from_db()
     assert draft.version is None and not Dataset.objects.exists()
@@ -231,8 +231,8 @@ def test_giving_up_another_reading_leaves_what_was_read_before(dataset, user):
     read = editing.newest(dataset)
     assert editing.stop(dataset) is True and editing.newest(dataset) == read  # nothing to stop
     busy = DatasetVersion.objects.create(dataset=dataset, number=2, status="reading", parent=read)
-    draft = jobs.create_draft(user)
-    jobs.edit(draft, version=busy)
+    draft = drafts.create_draft(user)
+    drafts.edit(draft, version=busy)
     assert editing.stop(dataset) is True
     draft.refresh_from_db()
     assert draft.version == read and list(dataset.versions.all()) == [read]
@@ -275,8 +275,8 @@ def test_a_split_that_is_undone_loses_no_rows(dataset, undone):
 
 def test_a_split_leaves_the_rows_as_they_were_in_an_earlier_version(dataset, user):
     opened = editing.remove(dataset, [0])
-    draft = jobs.create_draft(user)
-    jobs.edit(draft, version=opened)
+    draft = drafts.create_draft(user)
+    drafts.edit(draft, version=opened)
     editing.split(dataset, "검증", 4)
     left = editing.newest(dataset)
     opened.refresh_from_db()
@@ -302,9 +302,9 @@ def test_an_edit_that_is_undone_is_written_down_before_a_job_starts(dataset, use
     undone(lambda: editing.add(dataset, [example("더한 질문")]))
     opened.refresh_from_db()
     assert opened.example_count == 9 and len(texts(opened)) == 10
-    draft = jobs.create_draft(user)
-    jobs.edit(draft, version=opened)
-    seen = jobs.fingerprint(draft)
+    draft = drafts.create_draft(user)
+    drafts.edit(draft, version=opened)
+    seen = drafts.fingerprint(draft)
     versions.token_count(opened, "tiny")
     with pytest.raises(UserError) as refused:
         jobs.start(draft, seen)

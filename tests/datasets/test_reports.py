@@ -4,7 +4,7 @@ opens a version of its own that can be taken back."""
 import pytest
 
 from tests.datasets import planted
-from training import jobs, runs, tasks
+from training import drafts, runs, tasks
 from training.chat import Example, Message
 from training.datasets import editing, reports, segments, store, versions
 from training.errors import UserError
@@ -162,8 +162,8 @@ def test_many_rows_are_written_by_a_worker(user, monkeypatch, django_capture_on_
     ]
     dataset = make(user, [*rows, pairs(31)[30], ("빈 답변", "<|im_end|>")])
     before = versions.newest(dataset)
-    job = jobs.create_draft(user)
-    jobs.edit(job, version=before)
+    job = drafts.create_draft(user)
+    drafts.edit(job, version=before)
     editing.remove(dataset, [1])
     made(dataset)
     seen = versions.newest(dataset).fingerprint
@@ -226,13 +226,13 @@ def test_a_child_that_crashes_is_tried_again_and_then_said(dataset, monkeypatch)
 @pytest.fixture
 def draft(dataset, user, settings):
     settings.MIN_EXAMPLES = 5
-    job = jobs.create_draft(user)
-    jobs.edit(job, version=versions.newest(dataset))
+    job = drafts.create_draft(user)
+    drafts.edit(job, version=versions.newest(dataset))
     return job
 
 
 def blocking(job) -> set[str]:
-    return {error.code for error in jobs._data_blockers(job)}
+    return {error.code for error in drafts._data_blockers(job)}
 
 
 def test_personal_data_does_not_hinder_by_itself(draft, dataset):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from training import jobs, tasks
+from training import drafts, tasks
 from training.datasets import editing, room, store, versions
 from training.errors import UserError
 from training.leases import Order
@@ -138,8 +138,8 @@ def code_of(verb) -> str:
 
 def test_giving_up_another_reading_of_a_file_loses_nothing(ready, user):
     """The good reading was deleted when another was ordered; stopping that one took the dataset."""
-    draft = jobs.create_draft(user)
-    jobs.edit(draft, version=ready)
+    draft = drafts.create_draft(user)
+    drafts.edit(draft, version=ready)
     again(ready, WAY)
     assert editing.stop(ready.dataset) is True
     draft.refresh_from_db()
@@ -174,7 +174,7 @@ def test_a_reading_that_fails_takes_nobodys_place_but_that_of_another_that_faile
 
 def test_a_reading_that_a_job_or_a_draft_uses_stays_when_another_is_ready(ready, user):
     fresh = again(ready, WAY)
-    jobs.edit(jobs.create_draft(user), version=ready)
+    drafts.edit(drafts.create_draft(user), version=ready)
     versions.read(fresh.pk)
     assert set(ready.dataset.versions.all()) == {ready, fresh}
 

@@ -19,7 +19,7 @@ from studio import keys
 from tests.locks.conftest import Belongings
 from tests.locks.languages import Reader, foreign
 from tests.locks.test_markup import attacked  # noqa: F401 - everything of somebody's, on all pages
-from training import bases
+from training import bases, drafts
 from training.bases import BUILTIN
 
 LANGUAGES = ("ko", "en")
@@ -223,11 +223,10 @@ def test_data_in_each_of_its_states(owner, build, visitor, language):
 
 @pytest.mark.parametrize("overflow", ["cut", "drop", "fail"])
 def test_the_summary_of_data_that_was_counted(owner, build, visitor, language, overflow):
-    from training import jobs
 
     version = build.version(owner, "7", count=40, turns=("7", "7"), row="7")
     draft = build.job(owner, version, "draft", "7", overflow=overflow)
-    count = jobs.token_count(draft)
+    count = drafts.token_count(draft)
     for lost, cut in ((0, 0), (3, 9), (30, 30)):
         count.result = making.lengths((40 - cut, 9, 7), (cut - lost, 900, 7), (lost, 900, 700))
         count.status = "ready"

@@ -6,7 +6,7 @@ import json
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from training import jobs, tasks
+from training import drafts, tasks
 from training.datasets import editing, versions
 from training.models import Dataset, DatasetVersion
 
@@ -114,8 +114,8 @@ def test_a_template_that_cannot_be_read_is_shown_again_with_the_reason(signed_in
 
 def test_a_draft_follows_and_the_form_goes_back_to_the_wizard(signed_in, user, base):
     dataset = take(signed_in, FOREIGN.encode())
-    draft = jobs.create_draft(user)
-    jobs.edit(draft, version=editing.newest(dataset))
+    draft = drafts.create_draft(user)
+    drafts.edit(draft, version=editing.newest(dataset))
     page = signed_in.get(f"/train/{draft.pk}/data/").text
     here = f"/train/{draft.pk}/data/"
     assert "읽는 방법 고르기" in page and f'name="next" value="{here}"' in page

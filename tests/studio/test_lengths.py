@@ -6,7 +6,7 @@ import shutil
 import making
 import pytest
 
-from training import bases, fit, jobs, recipe
+from training import bases, drafts, fit, recipe
 from training.datasets import versions
 from training.models import Job, TokenCount
 
@@ -23,7 +23,7 @@ def draft(user, base, make) -> Job:
 
 def counted(draft: Job, *groups: tuple[int, int, int]) -> None:
     """Answer the count of all rows as the light lane would."""
-    jobs.token_count(draft)
+    drafts.token_count(draft)
     result = making.lengths(*(groups or LONG))
     TokenCount.objects.filter(is_sample=False).update(status="ready", result=result)
 
@@ -95,7 +95,7 @@ def test_one_press_saves_a_way_and_brings_all_that_it_changes(signed_in, draft):
     assert "예제 40개 가운데 30개 사용" in answer.text and "<html" not in answer.text
     for name in ("summary", "start", "lengths", "cutters"):
         assert re.search(rf'id="{name}"[^>]*hx-swap-oob="outerHTML"', answer.text), name
-    assert jobs.fingerprint(draft) in answer.text
+    assert drafts.fingerprint(draft) in answer.text
 
 
 def test_a_way_is_saved_without_script_too(signed_in, draft):
@@ -103,7 +103,7 @@ def test_a_way_is_saved_without_script_too(signed_in, draft):
     answer = choose(signed_in, draft, "raise")
     assert answer.status_code == 302 and answer.url == f"/train/{draft.pk}/data/#lengths"
     draft.refresh_from_db()
-    assert draft.knobs == {"max_length": 500} and jobs.usable_examples(draft) == 40
+    assert draft.knobs == {"max_length": 500} and drafts.usable_examples(draft) == 40
     choose(signed_in, draft, "cut")
     draft.refresh_from_db()
     assert draft.overflow == "cut"
@@ -117,7 +117,7 @@ def test_what_is_no_way_changes_nothing(signed_in, draft):
 
 
 def test_before_the_data_is_counted_there_is_nothing_to_choose(signed_in, draft):
-    jobs.token_count(draft)
+    drafts.token_count(draft)
     assert choose(signed_in, draft, "drop").status_code == 302
     draft.refresh_from_db()
     assert draft.overflow == "cut"

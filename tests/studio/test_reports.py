@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.datasets import planted
-from training import jobs, runs
+from training import drafts, runs
 from training.chat import Example, Message
 from training.datasets import editing, reports, segments, store, versions
 from training.models import DataReport, Dataset, DatasetVersion, Job
@@ -289,7 +289,7 @@ def test_a_draft_with_an_earlier_version_shows_its_own_report_and_no_cures(
     check(dataset)
     started = make.job(dataset.owner, first)
     editing.remove(dataset, [30])
-    draft = jobs.retry(started)
+    draft = drafts.retry(started)
     page = signed_in.get(f"/train/{draft.pk}/data/").text
     assert "똑같은 예제가 되풀이됩니다: 1개." in page
     assert f"/data/{dataset.pk}/cure/" not in page and "더 새로운 판이 있어서" in page

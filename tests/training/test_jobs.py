@@ -6,7 +6,7 @@ import making
 import pytest
 from django.utils import timezone
 
-from training import jobs, leases, tasks, wording
+from training import drafts, history, jobs, leases, line, tasks, wording
 from training.datasets import holding, store, versions
 from training.errors import UserError
 from training.leases import Order
@@ -27,8 +27,8 @@ def rung(monkeypatch):
 
 @pytest.fixture
 def draft(user, version, models_folder, rung) -> Job:
-    job = jobs.create_draft(user)
-    jobs.edit(job, name="날씨 도우미", base="tiny", version=version)
+    job = drafts.create_draft(user)
+    drafts.edit(job, name="날씨 도우미", base="tiny", version=version)
     TokenCount.objects.create(version=version, base="tiny", status="ready", result=COUNTED)
     return job
 
@@ -67,7 +67,7 @@ def test_a_draft_starts_once(draft):
     with pytest.raises(UserError, match="job_not_draft"):
         jobs.start(other_tab)
     with pytest.raises(UserError, match="job_not_draft"):
-        jobs.edit(other_tab, name="다른 이름")
+        drafts.edit(other_tab, name="다른 이름")
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_a_draft_starts_once(draft):
      {"base": "other"}, {"version": None}],
 )  # fmt: skip
 def test_a_draft_that_changed_since_it_was_seen_does_not_start(draft, fields):
-    seen = jobs.fingerprint(draft)
+    seen = drafts.fingerprint(draft)
     before = {field: getattr(draft, field) for field in fields}
-    jobs.edit(Job.objects.get(pk=draft.pk), **fields)
+    drafts.edit(Job.objects.get(pk=draft.pk), **fields)
     with pytest.raises(UserError, match="draft_changed"):
         jobs.start(draft, seen=seen)
     assert status(draft) == "draft"
-    jobs.edit(draft, **before)
+    drafts.edit(draft, **before)
     jobs.start(draft, seen=seen)
     assert status(draft) == "queued"
 
@@ -92,7 +92,7 @@ def test_a_change_in_the_moment_of_the_start_is_not_lost(draft, monkeypatch):
         Job.objects.filter(pk=job.pk).update(name="방금 바꾼 이름")
         return []
 
-    monkeypatch.setattr(jobs, "blockers", late)
+    monkeypatch.setattr(drafts, "blockers", late)
     with pytest.raises(UserError, match="draft_changed"):
         jobs.start(draft)
     assert status(draft) == "draft"
@@ -107,8 +107,8 @@ def test_a_change_in_the_moment_of_the_start_is_not_lost(draft, monkeypatch):
     ],
 )
 def test_what_is_missing_is_told_before_the_start(draft, fields, code):
-    jobs.edit(draft, **fields)
-    assert [error.code for error in jobs.blockers(draft)] == [code]
+    drafts.edit(draft, **fields)
+    assert [error.code for error in drafts.blockers(draft)] == [code]
     with pytest.raises(UserError, match=code):
         jobs.start(draft)
     assert status(draft) == "draft"
@@ -118,62 +118,62 @@ def test_fewer_than_the_minimum_is_refused_with_both_numbers(draft, version):
     version.example_count = 199
     version.save()
     draft.refresh_from_db()
-    (error,) = jobs.blockers(draft)
+    (error,) = drafts.blockers(draft)
     assert (error.code, error.params) == ("too_few_examples", {"count": 199, "minimum": 200})
     version.problem_count = 1
     version.save()
     draft.refresh_from_db()
-    assert [error.code for error in jobs.blockers(draft)] == ["too_few_with_problems"]
+    assert [error.code for error in drafts.blockers(draft)] == ["too_few_with_problems"]
 
 
 def test_examples_that_cutting_leaves_without_an_answer_do_not_count(draft, version):
     TokenCount.objects.update(
         result=making.lengths((190, 20, 16), (41, 900, 800), (8, 300, 10), (1, 84_031, 10))
     )
-    jobs.edit(draft, knobs={"max_length": 256})
-    (error,) = jobs.blockers(draft)
+    drafts.edit(draft, knobs={"max_length": 256})
+    (error,) = drafts.blockers(draft)
     assert (error.code, error.params["count"], error.params["lost"]) == (
         "too_few_after_cutting", 199, 41
     )  # fmt: skip
     words = wording.say(error.code, error.params)
     assert "240개 가운데 41개" in words.what and "84,031토큰" in words.cure
     assert "«예제 최대 길이»를 늘리거나" in words.cure
-    jobs.edit(draft, knobs={})
-    assert jobs.blockers(draft)[0].code == "too_few_within_the_base"  # it can't read more
+    drafts.edit(draft, knobs={})
+    assert drafts.blockers(draft)[0].code == "too_few_within_the_base"  # it can't read more
 
 
 def test_examples_that_are_to_be_dropped_do_not_count(draft):
     TokenCount.objects.update(result=SOME_LONG)
-    jobs.edit(draft, knobs={"max_length": 256})
-    assert not jobs.blockers(draft)
-    jobs.edit(draft, overflow="drop")
-    (error,) = jobs.blockers(draft)
+    drafts.edit(draft, knobs={"max_length": 256})
+    assert not drafts.blockers(draft)
+    drafts.edit(draft, overflow="drop")
+    (error,) = drafts.blockers(draft)
     assert (error.code, error.params["count"]) == ("too_few_after_dropping", 199)
 
 
 def test_dropping_at_the_limit_of_the_base_is_cured_by_cutting(draft):
     TokenCount.objects.update(result=making.lengths((199, 20, 16), (41, 900, 10)))
-    jobs.edit(draft, overflow="drop")
-    (error,) = jobs.blockers(draft)
+    drafts.edit(draft, overflow="drop")
+    (error,) = drafts.blockers(draft)
     assert error.code == "too_few_after_dropping" and error.params["limit"] == 512
-    jobs.edit(draft, overflow="cut")
-    assert not jobs.blockers(draft)
+    drafts.edit(draft, overflow="cut")
+    assert not drafts.blockers(draft)
 
 
 def test_another_limit_needs_no_other_count(draft, rung):
     TokenCount.objects.update(result=SOME_LONG)
     rung.clear()
-    assert [jobs.kept(draft, limit=limit).over for limit in (16, 256, 300, 899, 900)] == [
+    assert [drafts.kept(draft, limit=limit).over for limit in (16, 256, 300, 899, 900)] == [
         240, 41, 1, 1, 0,
     ]  # fmt: skip
     assert TokenCount.objects.count() == 1 and not rung
 
 
 def test_one_example_that_is_too_long_stops_the_job_where_it_is_to_fail(draft):
-    jobs.edit(draft, overflow="fail")
-    assert not jobs.blockers(draft)
+    drafts.edit(draft, overflow="fail")
+    assert not drafts.blockers(draft)
     TokenCount.objects.update(result=making.lengths((239, 20, 16), (1, 900, 10)))
-    (error,) = jobs.blockers(draft)
+    (error,) = drafts.blockers(draft)
     assert error.code == "examples_too_long"
     assert error.params == {"count": 1, "longest": 900, "limit": 512}
 
@@ -181,23 +181,23 @@ def test_one_example_that_is_too_long_stops_the_job_where_it_is_to_fail(draft):
 def test_the_same_settings_again_keep_what_happens_to_long_examples(queued):
     Job.objects.update(overflow="drop")
     queued.refresh_from_db()
-    assert jobs.retry(queued).overflow == "drop"
+    assert drafts.retry(queued).overflow == "drop"
 
 
 def test_the_start_waits_until_the_tokens_are_counted(draft, rung):
     TokenCount.objects.all().delete()
-    assert [error.code for error in jobs.blockers(draft)] == ["tokens_being_counted"]
+    assert [error.code for error in drafts.blockers(draft)] == ["tokens_being_counted"]
     assert rung[-1][0] == "count"
 
 
 def test_the_one_who_waits_longest_is_claimed_first(user, draft, queued):
-    second = jobs.retry(queued)
+    second = drafts.retry(queued)
     jobs.start(second)
-    assert (jobs.place(queued), jobs.place(second)) == (1, 2)
-    assert (jobs.ahead(queued), jobs.ahead(second)) == (0, 1)
-    assert jobs.counts() == {"running": 0, "queued": 2}
+    assert (line.place(queued), line.place(second)) == (1, 2)
+    assert (line.ahead(queued), line.ahead(second)) == (0, 1)
+    assert line.counts() == {"running": 0, "queued": 2}
     assert jobs.claim_next().pk == queued.pk
-    assert (jobs.place(second), jobs.ahead(second)) == (1, 1)
+    assert (line.place(second), line.ahead(second)) == (1, 1)
     assert jobs.claim_next().pk == second.pk
     assert jobs.claim_next() is None
 
@@ -212,7 +212,7 @@ def test_a_beat_stores_points_and_progress(running):
     stored = Job.objects.get(pk=running.pk)
     assert (stored.step, stored.total_steps) == (1, 50)
     assert stored.progress["loss"] == 2.5 and stored.progress["validation_loss"] == 2.25
-    assert [point["loss"] for point in jobs.points(stored, "metrics")] == [2.5]
+    assert [point["loss"] for point in history.points(stored, "metrics")] == [2.5]
 
 
 def test_a_beat_after_the_lease_went_to_another_is_fenced_and_writes_nothing(running):
@@ -353,15 +353,15 @@ def test_a_finished_job_never_moves_again(running):
 
 
 def test_a_worker_that_goes_home_leaves_the_job_in_its_place(running, user, queued):
-    second = jobs.retry(queued)
+    second = drafts.retry(queued)
     jobs.start(second)
     assert jobs.release(running)
-    assert jobs.place(Job.objects.get(pk=running.pk)) == 1
+    assert line.place(Job.objects.get(pk=running.pk)) == 1
 
 
 def test_a_retry_is_a_new_draft_with_the_same_settings_and_a_parent(running):
     jobs.fail(running, UserError("out_of_memory").as_dict())
-    draft = jobs.retry(running)
+    draft = drafts.retry(running)
     assert (draft.status, draft.parent_id) == ("draft", running.pk)
     assert (draft.name, draft.base, draft.version_id) == (
         running.name, running.base, running.version_id
@@ -384,9 +384,9 @@ def test_deleting_takes_the_model_and_the_files_along(running, data):
 def test_the_chart_shows_repeated_steps_once_and_is_thinned(running):
     for step in (1, 2, 3, 2, 3, 4):
         jobs.beat(running, [{"kind": "metrics", "step": step, "loss": step + 0.5}])
-    assert [point["step"] for point in jobs.points(running, "metrics")] == [1, 2, 3, 4]
+    assert [point["step"] for point in history.points(running, "metrics")] == [1, 2, 3, 4]
     jobs.beat(running, [{"kind": "metrics", "step": s, "loss": 1} for s in range(5, 5005)])
-    thinned = jobs.points(running, "metrics")
+    thinned = history.points(running, "metrics")
     assert len(thinned) <= 1300 and thinned[-1]["step"] == 5004
 
 
@@ -445,14 +445,14 @@ def test_rows_that_change_while_a_job_starts_are_noticed(draft, monkeypatch):
 
     opened = editing.remove(draft.version.dataset, [0])
     TokenCount.objects.create(version=opened, base="tiny", status="ready", result=COUNTED)
-    look = jobs.blockers
+    look = drafts.blockers
 
     def look_then_another_tab_edits(job: Job) -> list[UserError]:
         found = look(job)
         editing.remove(opened.dataset, [1])
         return found
 
-    monkeypatch.setattr(jobs, "blockers", look_then_another_tab_edits)
+    monkeypatch.setattr(drafts, "blockers", look_then_another_tab_edits)
     with pytest.raises(UserError, match="draft_changed"):
         jobs.start(draft)
     assert status(draft) == "draft" and draft.version.is_open
@@ -461,7 +461,7 @@ def test_rows_that_change_while_a_job_starts_are_noticed(draft, monkeypatch):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("room", "verb"),
-    [(holding, "mend"), (holding, "is_true"), (jobs, "blockers"), (jobs, "token_count"), (jobs, "_queue")],
+    [(holding, "mend"), (holding, "is_true"), (drafts, "blockers"), (drafts, "token_count"), (jobs, "_queue")],
 )  # fmt: skip
 @pytest.mark.parametrize("is_open", [True, False])
 def test_data_that_is_deleted_while_a_job_starts_is_said_to_be_gone(
@@ -493,11 +493,11 @@ def test_a_draft_and_its_data_are_read_in_one_look(draft, django_assert_num_quer
 @pytest.mark.django_db(transaction=True)
 def test_data_that_is_deleted_as_it_is_chosen_is_said_to_be_gone(draft, user):
     gone = DatasetVersion.objects.get()
-    jobs.edit(draft, version=None)
+    drafts.edit(draft, version=None)
     versions.delete(gone.dataset)
     gone.pk = "gone"
     with pytest.raises(UserError) as refused:
-        jobs.edit(draft, version=gone)
+        drafts.edit(draft, version=gone)
     assert refused.value.code == "data_gone" and status(draft) == "draft"
     order = {"name": "b", "method": "lora", "base": "tiny", "knobs": {}}
     with pytest.raises(UserError) as refused:
@@ -510,14 +510,14 @@ def test_an_edit_left_by_an_undone_transaction_while_a_job_starts_is_noticed(dra
 
     opened = editing.remove(draft.version.dataset, [0])
     TokenCount.objects.create(version=opened, base="tiny", status="ready", result=COUNTED)
-    look = jobs.blockers
+    look = drafts.blockers
 
     def look_then_a_file_alone_changes(job: Job) -> list[UserError]:
         found = look(job)
         store.remove(versions.folder(opened), [1])
         return found
 
-    monkeypatch.setattr(jobs, "blockers", look_then_a_file_alone_changes)
+    monkeypatch.setattr(drafts, "blockers", look_then_a_file_alone_changes)
     with pytest.raises(UserError, match="draft_changed"):
         jobs.start(draft)
     assert status(draft) == "draft"

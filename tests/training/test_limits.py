@@ -3,7 +3,7 @@
 import making
 import pytest
 
-from training import bases, jobs, limits, recipe, tasks
+from training import bases, drafts, jobs, limits, recipe, tasks
 from training.errors import UserError
 from training.models import Job, TokenCount
 
@@ -14,8 +14,10 @@ LONG = making.lengths((230, 20, 16), (6, 400, 10), (4, 500, 300))
 @pytest.fixture
 def draft(user, version, models_folder, monkeypatch) -> Job:
     monkeypatch.setattr(tasks, "ring", lambda *what: None)
-    job = jobs.create_draft(user)
-    jobs.edit(job, name="날씨", base="tiny", version=version, knobs={"max_length": 256, "seed": 7})
+    job = drafts.create_draft(user)
+    drafts.edit(
+        job, name="날씨", base="tiny", version=version, knobs={"max_length": 256, "seed": 7}
+    )
     TokenCount.objects.create(version=version, base="tiny", status="ready", result=LONG)
     return job
 
@@ -50,7 +52,7 @@ def test_three_ways_are_offered_with_what_each_leaves(draft):
 def test_leaving_out_is_what_the_training_then_does(draft):
     choose(draft, "drop")
     assert (draft.overflow, draft.knobs) == ("drop", {"max_length": 256, "seed": 7})
-    assert chosen(draft) == ["drop"] and jobs.usable_examples(draft) == 230
+    assert chosen(draft) == ["drop"] and drafts.usable_examples(draft) == 230
     jobs.start(draft)
     assert draft.resolved["max_length"] == 256
     assert draft.total_steps == 3 * 26  # 207 of 230 examples are trained, 8 a step
@@ -59,13 +61,13 @@ def test_leaving_out_is_what_the_training_then_does(draft):
 def test_raising_fits_the_longest_and_leaves_other_numbers_alone(draft):
     choose(draft, "raise")
     assert (draft.overflow, draft.knobs) == ("cut", {"max_length": 500, "seed": 7})
-    assert jobs.resolved(draft)["max_length"] == 500 and jobs.kept(draft).over == 0
+    assert drafts.resolved(draft)["max_length"] == 500 and drafts.kept(draft).over == 0
 
 
 def test_a_limit_raised_over_our_own_can_be_taken_back(draft, monkeypatch):
     """The base reads more than the limit that we would take."""
     monkeypatch.setattr(recipe, "LONGEST", 256)
-    jobs.edit(draft, knobs={"seed": 7})
+    drafts.edit(draft, knobs={"seed": 7})
     choose(draft, "raise")
     assert draft.knobs == {"max_length": 500, "seed": 7} and chosen(draft) == ["raise"]
     assert ways(draft)["drop"].limit == 256
@@ -82,7 +84,7 @@ def test_a_limit_goes_no_further_than_the_base_reads(draft):
     choose(draft, "raise")
     assert draft.knobs["max_length"] == 512 and chosen(draft) == ["cut"]
     assert not ways(draft)["raise"].is_possible
-    jobs.edit(draft, knobs={})
+    drafts.edit(draft, knobs={})
     choose(draft, "raise")
     assert draft.knobs == {}
 
@@ -96,20 +98,20 @@ def test_raising_leaves_what_becomes_of_examples_that_are_longer_still(draft):
 
 
 def test_nothing_is_to_be_chosen_where_no_example_is_too_long(draft):
-    jobs.edit(draft, knobs={"max_length": 500})
+    drafts.edit(draft, knobs={"max_length": 500})
     assert not ways(draft)
     choose(draft, "drop")
     assert draft.overflow == "cut"
 
 
 def test_a_start_that_long_examples_forbid_is_cured_by_any_way(draft):
-    jobs.edit(draft, overflow="fail")
+    drafts.edit(draft, overflow="fail")
     assert chosen(draft) == []
-    assert [error.code for error in jobs.blockers(draft)] == ["examples_too_long"]
+    assert [error.code for error in drafts.blockers(draft)] == ["examples_too_long"]
     for key in limits.WAYS:
-        jobs.edit(draft, overflow="fail", knobs={"max_length": 256})
+        drafts.edit(draft, overflow="fail", knobs={"max_length": 256})
         choose(draft, key)
-        assert not jobs.blockers(draft)
+        assert not drafts.blockers(draft)
 
 
 def test_a_draft_that_was_started_meanwhile_is_left_alone(draft):

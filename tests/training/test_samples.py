@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from training import bases, jobs, samples, tasks
+from training import bases, drafts, jobs, samples, tasks
 from training.models import Job
 
 DEPARTMENTS = {"교통과", "환경과", "복지과", "세무과", "건축과"}
@@ -47,7 +47,7 @@ def test_one_press_starts_the_sample_and_another_shows_the_same_job(
     monkeypatch.setattr(tasks, "ring", lambda *what: rung.append(what[0]))
     job = samples.start(user)
     assert job.status == "validating_files" and rung == ["read"]
-    assert job.work == "classify" and jobs.resolved(job)["epochs"] == samples.KNOBS["epochs"]
+    assert job.work == "classify" and drafts.resolved(job)["epochs"] == samples.KNOBS["epochs"]
     assert samples.start(user).pk == job.pk
     assert not list((data / "incoming").iterdir())
     jobs.cancel(job)

@@ -3,7 +3,7 @@
 import pytest
 
 from playground.parameters import Parameters
-from training import jobs, recipe, works
+from training import drafts, recipe, works
 from training.models import Job
 
 GUIDE = {
@@ -65,18 +65,18 @@ def test_the_rule_of_the_advised_knob_alone_names_the_kind():
 
 @pytest.mark.django_db
 def test_a_draft_resolves_as_its_kind_would_have_it(user):
-    draft = jobs.create_draft(user)
-    plain, mark = jobs.resolved(draft)["epochs"], jobs.fingerprint(draft)
-    jobs.edit(draft, work="classify")
-    assert jobs.resolved(draft)["epochs"] == plain + 2
-    assert jobs.fingerprint(draft) != mark
-    jobs.edit(draft, knobs={"epochs": 1})
-    assert jobs.resolved(draft)["epochs"] == 1
-    assert jobs.resolved(draft, without="epochs")["epochs"] == plain + 2
+    draft = drafts.create_draft(user)
+    plain, mark = drafts.resolved(draft)["epochs"], drafts.fingerprint(draft)
+    drafts.edit(draft, work="classify")
+    assert drafts.resolved(draft)["epochs"] == plain + 2
+    assert drafts.fingerprint(draft) != mark
+    drafts.edit(draft, knobs={"epochs": 1})
+    assert drafts.resolved(draft)["epochs"] == 1
+    assert drafts.resolved(draft, without="epochs")["epochs"] == plain + 2
 
 
 @pytest.mark.django_db
 def test_the_same_settings_again_are_for_the_same_kind(user):
-    job = jobs.create_draft(user)
-    jobs.edit(job, work="translate")
-    assert jobs.retry(job).work == "translate"
+    job = drafts.create_draft(user)
+    drafts.edit(job, work="translate")
+    assert drafts.retry(job).work == "translate"

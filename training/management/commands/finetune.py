@@ -8,7 +8,7 @@ from pathlib import Path
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandParser
 
-from training import bases, jobs, recipe, registry, tasks, wording
+from training import bases, drafts, jobs, recipe, registry, tasks, wording
 from training.datasets import versions
 from training.errors import UserError
 from training.models import Job, TokenCount
@@ -47,12 +47,12 @@ class Command(BaseCommand):
             versions.read(version.pk)
             version.refresh_from_db()
             time.sleep(0.05)
-        job = jobs.create_draft(owner)
-        jobs.edit(
+        job = drafts.create_draft(owner)
+        drafts.edit(
             job, name=options["name"], method=options["method"], base=bases.find(options["base"]).slug,
             knobs=knobs, version=version,
         )  # fmt: skip
-        while (count := jobs.token_count(job)) and count.status in (
+        while (count := drafts.token_count(job)) and count.status in (
             TokenCount.Status.WAITING,
             TokenCount.Status.COUNTING,
         ):
