@@ -7,7 +7,7 @@ token) from which it may happen. A move that loses changes nothing. Knows no bro
 from collections.abc import Sequence
 
 from django.db import IntegrityError, transaction
-from django.db.models import Case, Q, QuerySet, Value, When
+from django.db.models import Case, QuerySet, Value, When
 from django.utils import timezone
 
 from training import bases, drafts, leases, line, recipe, registry, tasks
@@ -20,7 +20,8 @@ Status = Job.Status
 MAX_CRASHES = 3
 """Crashes in a row without a new checkpoint after which a job fails."""
 PROGRESS_KEYS = (
-    "phase", "loss", "validation_loss", "epoch", "tokens_per_second", "seconds_left", "trained_tokens"
+    "phase", "loss", "validation_loss", "epoch", "learning_rate", "gradient_norm",
+    "tokens_per_second", "seconds_left", "trained_tokens", "memory_bytes",
 )  # fmt: skip
 
 
@@ -138,11 +139,12 @@ def cancel(job: Job) -> bool:
     idle = (Status.QUEUED, Status.VALIDATING, Status.PAUSED)
     for _ in range(3):  # it may move between the two, from its worker back into the line
         running = row.filter(status=Status.RUNNING)
-        if running.update(cancel_requested=True, pause_requested=False):
+        if running.update(cancel_requested=True, pause_requested=False, finish_requested=False):
             break
         if row.filter(status__in=idle).update(
             status=Status.CANCELLED,
             cancel_requested=True,
+            finish_requested=False,
             finished_at=timezone.now(),
             **leases.FREE,
         ):
@@ -156,9 +158,10 @@ def pause(job: Job) -> bool:
     """Have a job wait till it is resumed: at once when nobody works on it, else as soon as it can
     stop, with a checkpoint.
 
-    Returns False for a job that has ended, is being cancelled, or whose data is not read yet.
+    Returns False for a job that has ended, is being cancelled or finished early, or whose data is
+    not read yet.
     """
-    row = Job.objects.filter(pk=job.pk, cancel_requested=False)
+    row = Job.objects.filter(pk=job.pk, cancel_requested=False, finish_requested=False)
     for _ in range(3):  # it may move between the two
         if row.filter(status=Status.RUNNING).update(pause_requested=True):
             break
@@ -185,6 +188,26 @@ def resume(job: Job) -> bool:
             moved = row.filter(pause_requested=True).update(pause_requested=False)
     job.refresh_from_db()
     return bool(moved)
+
+
+def finish_early(job: Job) -> bool:
+    """Have a job train no further and make its model of what it has learnt: a running one as soon as
+    its step is over, a paused or waiting one when its turn comes.
+
+    Returns False for a job that has ended, is being cancelled, or has learnt nothing yet.
+    """
+    row = Job.objects.filter(pk=job.pk, cancel_requested=False, step__gt=0)
+    wanted = {"finish_requested": True, "pause_requested": False}
+    for _ in range(3):  # it may move between the three
+        if row.filter(status__in=(Status.RUNNING, Status.QUEUED)).update(**wanted):
+            break
+        with transaction.atomic():
+            again = {"status": Status.QUEUED, "queued_at": timezone.now(), **leases.FREE}
+            if row.filter(status=Status.PAUSED).update(**wanted, **again):
+                tasks.ring("train", job.pk)
+                break
+    job.refresh_from_db()
+    return job.finish_requested
 
 
 def delete(job: Job) -> None:
@@ -256,9 +279,11 @@ def beat(job: Job, events: Sequence[dict]) -> Order:
             for event in events
             if event["kind"] != "progress"
         )
-        unwanted = Q(cancel_requested=True) | Q(pause_requested=True)
-        is_unwanted = _held(job).filter(unwanted).exists()
-    return Order.STOP if is_unwanted else Order.GO_ON
+        wishes = _held(job).values("cancel_requested", "pause_requested", "finish_requested")
+        wish = wishes.get()
+    if wish["cancel_requested"] or wish["pause_requested"]:
+        return Order.STOP
+    return Order.FINISH if wish["finish_requested"] else Order.GO_ON
 
 
 def _latest(job: Job, events: Sequence[dict]) -> dict:

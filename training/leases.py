@@ -17,6 +17,8 @@ class Order(Enum):
 
     GO_ON = "go_on"
     STOP = "stop"
+    FINISH = "finish"
+    """Go no further, but make a result of what there is."""
     FENCED = "fenced"
     """Somebody else holds the row: end the child, write nothing."""
 

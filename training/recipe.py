@@ -21,6 +21,10 @@ AUTO = "auto"
 LORA, FULL = "lora", "full"
 LEARNING_RATES = {LORA: 2e-4, FULL: 2e-5}
 SEED = 42
+PATIENCE = 4
+"""Validations without a better one that auto waits for: two epochs."""
+ROW_TOKENS = 4096
+"""Tokens that auto sends through the model at once."""
 LONGEST = 8192
 """Tokens of an example that auto takes at most."""
 
@@ -183,6 +187,34 @@ KNOBS = (
         is_share=True,
     ),
     Knob(
+        "patience",
+        _("조기 종료"),
+        _(
+            "검증 손실이 연속으로 이만큼 나아지지 않으면 학습을 멈추고, 가장 좋았던 때의 모델을 남깁니다. 검증은 학습 반복마다 두 번 합니다. 0이면 끝까지 학습하고 마지막 모델을 남깁니다."
+        ),
+        _("번"),
+        "int",
+        0,
+        100,
+        _("4번입니다. 검증 데이터가 없으면 끝까지 학습합니다."),
+        counters=("번", "회"),
+        expert=True,
+    ),
+    Knob(
+        "row_tokens",
+        _("한 번에 계산하는 토큰"),
+        _(
+            "한 스텝의 예제를 이만큼씩 나누어 계산합니다. 작으면 메모리를 덜 쓰고 조금 느려집니다. 배치 크기와 학습 결과는 그대로입니다."
+        ),
+        _("토큰"),
+        "int",
+        128,
+        131_072,
+        _("4,096토큰입니다."),
+        counters=("토큰",),
+        expert=True,
+    ),
+    Knob(
         "seed",
         _("시드"),
         _("순서를 섞는 난수의 출발점입니다. 같은 값이면 같은 순서로 학습합니다."),
@@ -289,6 +321,8 @@ def resolve(
         "lora_alpha": lambda: 2 * values["lora_rank"],
         "warmup_ratio": lambda: 0.1,
         "validation_share": lambda: automatic_validation_share(examples),
+        "patience": lambda: PATIENCE,
+        "row_tokens": lambda: ROW_TOKENS,
         "seed": lambda: SEED,
     }
     for knob in knobs_of(method):

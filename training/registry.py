@@ -50,6 +50,9 @@ def prepare(job: Job) -> Path:
         store.branch(source, fresh)  # links to the segments, copies of the edits
         fresh.rename(examples)
     attempt_folder(job).mkdir(exist_ok=True)
+    lay_foundation(job)
+    if job.finish_requested:
+        ask_to_finish(job)
     order = {
         "base": str(base.folder),
         "base_name": base.name,
@@ -59,6 +62,7 @@ def prepare(job: Job) -> Path:
             job.version.example_count, job.resolved["validation_share"]
         ),
         "overflow": job.overflow,
+        "probes": job.probes,
         "checkpoint_seconds": settings.CHECKPOINT_SECONDS,
         "data_fingerprint": job.version.fingerprint,
     }
@@ -66,6 +70,32 @@ def prepare(job: Job) -> Path:
     part.write_text(json.dumps(order, indent=1))
     part.rename(run / "run.json")
     return run
+
+
+def lay_foundation(job: Job) -> None:
+    """Put the tuned model that a job trains further into its run folder, by hard links, so that it
+    stays there whatever becomes of that model.
+
+    Raises: UserError `foundation_gone`.
+    """
+    target = run_folder(job) / "foundation"
+    if job.foundation is None or target.is_dir():
+        return
+    source, fresh = folder(job.foundation), run_folder(job) / ".foundation.part"
+    remove_folder(fresh)
+    try:
+        fresh.mkdir(parents=True)
+        for path in source.iterdir():
+            (fresh / path.name).hardlink_to(path)
+        fresh.rename(target)
+    except FileNotFoundError:
+        remove_folder(fresh)
+        raise UserError("foundation_gone", name=job.foundation.name) from None
+
+
+def ask_to_finish(job: Job) -> None:
+    """Tell a job's trainer to train no further and make the model of what was learnt."""
+    (run_folder(job) / "finish").touch()
 
 
 def result_of(job: Job) -> tuple[dict, int]:
@@ -91,9 +121,11 @@ def tidy(job: Job) -> None:
     for attempt in run.glob("attempt-*"):
         if attempt != attempt_folder(job):
             remove_folder(attempt)
-    for checkpoint in [*run.glob("attempt-*/checkpoint-*"), *run.glob("attempt-*/.*.part")]:
-        remove_folder(checkpoint)
+    for pattern in ("attempt-*/checkpoint-*", "attempt-*/best-*", "attempt-*/.*.part"):
+        for stale in run.glob(pattern):
+            remove_folder(stale)
     remove_folder(run / "examples")
+    remove_folder(run / "foundation")
 
 
 def forget(tuned: TunedModel) -> None:

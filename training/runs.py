@@ -14,6 +14,7 @@ from django.conf import settings
 from training import jobs, line, registry, tasks
 from training.datasets import reports, versions
 from training.errors import UserError
+from training.leases import Order
 from training.models import DatasetVersion, Job
 from training.supervise import Outcome, supervise
 
@@ -81,10 +82,18 @@ def _train(job: Job) -> None:
     outcome = supervise(
         "training.trainer",
         [str(run), "--attempt", str(job.attempt)],
-        beat=partial(jobs.beat, job),
+        beat=partial(_beat, job),
         log=registry.attempt_folder(job) / "log.txt",
     )
     settle(job, outcome)
+
+
+def _beat(job: Job, events: list[dict]) -> Order:
+    order = jobs.beat(job, events)
+    if order is Order.FINISH:  # the trainer looks for it at every step
+        registry.ask_to_finish(job)
+        return Order.GO_ON
+    return order
 
 
 def settle(job: Job, outcome: Outcome) -> None:

@@ -1,7 +1,6 @@
 """The trainer, run as the child process that it is, on a tiny but real model."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,31 +11,13 @@ from pathlib import Path
 import making
 import pytest
 import torch
+from trainer_runs import ROOT, begin, command, of_kind, said, train
 
 from training import gate
 from training.chat import IGNORED, Encoded, Example, Message, Renderer
 from training.datasets import store
 from training.lm import trainable as lm
 from training.trainer import batch, checkpoint
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def command(run: Path, attempt: int = 1) -> list[str]:
-    return [sys.executable, "-m", "training.trainer", str(run), "--attempt", str(attempt)]
-
-
-def train(run: Path, attempt: int = 1) -> tuple[int, list[dict]]:
-    ended = subprocess.run(
-        command(run, attempt), cwd=ROOT, capture_output=True, text=True, env=dict(os.environ)
-    )
-    events = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert ended.returncode in (0, 2, 75), ended.stderr[-3000:]
-    return ended.returncode, events
-
-
-def of_kind(events: list[dict], kind: str) -> list[dict]:
-    return [event for event in events if event["kind"] == kind]
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +124,7 @@ def test_packing_changes_nothing_for_each_family_that_is_packed(family, tmp_path
     rows = [torch.randint(3, 380, (n,), generator=generator).tolist() for n in (5, 40, 17)]
     corpus = _corpus([Encoded(row, [IGNORED] * 2 + row[2:]) for row in rows])
     trainable = lm.prepare(tmp_path, lm.FULL, rank=4, alpha=8, seed=0)
-    (pack,) = batch.packs(corpus, range(3))
+    (pack,) = batch.packs(corpus, range(3), 4096)
     loss = trainable.loss_sum(pack)
     loss.backward()
     reference = AutoModelForCausalLM.from_pretrained(
@@ -200,7 +181,7 @@ def test_the_loss_is_that_of_transformers_on_each_example_alone(tiny_base, monke
     )  # fmt: skip
     trainable = lm.prepare(tiny_base, lm.LORA, rank=4, alpha=8, seed=0)
     corpus = _corpus(encoded)
-    (pack,) = batch.packs(corpus, range(2))
+    (pack,) = batch.packs(corpus, range(2), 4096)
     reference = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
     expected = sum(
         float(reference(input_ids=torch.tensor([e.ids]), labels=torch.tensor([e.labels])).loss)
@@ -218,6 +199,7 @@ def _corpus(encoded) -> batch.Corpus:
         np.concatenate([e.ids for e in encoded]),
         np.concatenate([e.labels for e in encoded]),
         starts,
+        np.arange(len(encoded)),
     )
 
 
@@ -225,11 +207,9 @@ def test_a_stopped_run_goes_on_where_it_was_and_ends_the_same(run_folder):
     whole = run_folder("whole", epochs=4)
     _, expected = train(whole)
     run = run_folder("broken", epochs=4, checkpoint_seconds=0)
-    process = subprocess.Popen(
-        command(run), cwd=ROOT, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
-    for line in process.stdout:
-        if json.loads(line)["kind"] == "checkpoint":
+    process = begin(run)
+    for event in said(process):
+        if event["kind"] == "checkpoint":
             process.send_signal(signal.SIGTERM)
             break
     process.stdout.read()
@@ -246,9 +226,7 @@ def test_a_stopped_run_goes_on_where_it_was_and_ends_the_same(run_folder):
 
 def test_a_killed_run_resumes_and_a_damaged_checkpoint_is_passed_over(run_folder):
     run = run_folder(epochs=4, checkpoint_seconds=0)
-    process = subprocess.Popen(
-        command(run), cwd=ROOT, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
+    process = begin(run)
     seen = 0
     for line in process.stdout:
         seen += json.loads(line)["kind"] == "checkpoint"

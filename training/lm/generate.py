@@ -82,6 +82,56 @@ def stream(
         fresh = [token]
 
 
+def greedy(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_tokens: int,
+    stop_ids: Collection[int],
+    should_stop: Callable[[], bool] = lambda: False,
+    together: bool = True,
+) -> list[list[int]]:
+    """Return the likeliest continuation of each prompt, `together` in one batch (padded at the left) or
+    one after the other, for models in whose states padding would leave traces."""
+    groups = [list(prompts)] if together else [[prompt] for prompt in prompts]
+    options = {"max_tokens": max_tokens, "stop_ids": stop_ids, "should_stop": should_stop}
+    return [ids for group in groups for ids in _greedy(model, group, **options)]
+
+
+def _greedy(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_tokens: int,
+    stop_ids: Collection[int],
+    should_stop: Callable[[], bool],
+) -> list[list[int]]:
+    from transformers import GenerationConfig, StoppingCriteriaList
+
+    place = next(model.parameters()).device
+    longest = max(map(len, prompts))
+    padding = min(stop_ids, default=0)
+    rows = [[padding] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
+    seen = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    out_BT = model.generate(
+        input_ids=torch.tensor(rows, device=place),
+        attention_mask=torch.tensor(seen, device=place),
+        generation_config=GenerationConfig(
+            max_new_tokens=max_tokens, do_sample=False, use_cache=True,
+            eos_token_id=sorted(stop_ids) or None, pad_token_id=padding,
+        ),
+        stopping_criteria=StoppingCriteriaList(
+            [lambda ids, scores, **_: torch.full((len(ids),), should_stop(), device=ids.device)]
+        ),
+    )  # fmt: skip
+    return [_before_stop(row[longest:].tolist(), stop_ids) for row in out_BT]
+
+
+def _before_stop(ids: list[int], stop_ids: Collection[int]) -> list[int]:
+    end = next((place for place, token in enumerate(ids) if token in stop_ids), len(ids))
+    return ids[:end]
+
+
 class _Step:
     """Forward passes over one growing cache."""
 

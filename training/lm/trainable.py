@@ -1,7 +1,7 @@
 """A base model made ready to be trained: LoRA by PEFT or all weights, packed attention, precision."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -37,6 +37,21 @@ class Trainable:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Let the model generate for a while: packed attention knows no cache of earlier tokens."""
+        base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        self.model.eval()
+        if self.is_packable:
+            base.set_attn_implementation("sdpa")
+        try:
+            with self.precision(), torch.inference_mode():
+                yield
+        finally:
+            if self.is_packable:
+                base.set_attn_implementation(attention.PACKED)
+            self.model.train()
+
     def loss_sum(self, pack) -> torch.Tensor:
         """Return the summed cross entropy over a pack's labels; logits exist only where one is."""
         extra = {"segments": pack.segments} if self.is_packable else {}
@@ -53,10 +68,13 @@ class Trainable:
         )
 
 
-def prepare(base: Path, method: str, *, rank: int, alpha: int, seed: int) -> Trainable:
-    """Load a base through the gate and make it trainable.
+def prepare(
+    base: Path, method: str, *, rank: int, alpha: int, seed: int, adapter: Path | None = None
+) -> Trainable:
+    """Load a base through the gate and make it trainable: with a fresh LoRA of the rank, with an
+    `adapter` that is trained further, or with all its weights.
 
-    Raises: UserError from the gate, `model_unreadable`, or `lora_no_layers`.
+    Raises: UserError from the gate, `model_unreadable`, `lora_no_layers`, or `adapter_misfit`.
     """
     gate.check(base)
     from transformers import AutoModelForCausalLM
@@ -73,7 +91,9 @@ def prepare(base: Path, method: str, *, rank: int, alpha: int, seed: int) -> Tra
     is_packable = model.config.model_type in PACKABLE
     if is_packable:
         model.set_attn_implementation(attention.PACKED)
-    if method == LORA:
+    if method == LORA and adapter:
+        model = go_on_with(model, adapter)
+    elif method == LORA:
         model = add_lora(model, rank, alpha)
     else:
         model.requires_grad_(True)
@@ -98,6 +118,19 @@ def add_lora(model: nn.Module, rank: int, alpha: int) -> nn.Module:
         return get_peft_model(model, configuration)
     except ValueError as error:
         raise UserError("lora_no_layers", reason=str(error)[:300]) from error
+
+
+def go_on_with(model: nn.Module, adapter: Path) -> nn.Module:
+    """Freeze the base and put a LoRA on it that was trained before, in fp32."""
+    gate.check(adapter)
+    from peft import PeftModel
+
+    if training_dtype() == torch.bfloat16:
+        _lighten(model)
+    try:
+        return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise UserError("adapter_misfit", folder=adapter.name) from error
 
 
 def _lighten(model: nn.Module) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,6 @@ from training.datasets import store
 from training.errors import UserError
 
 CHUNK = 1000
-TOKEN_BUDGET = 4096
-"""Tokens that go through the model at once, unless a single example is longer."""
 
 
 @dataclass
@@ -25,6 +23,8 @@ class Corpus:
     ids: np.ndarray
     labels: np.ndarray
     starts: np.ndarray
+    rows: np.ndarray
+    """Which row of the data each example is."""
     lost: int = 0
     """Examples left out: cutting left them no answer token, or they were to be dropped."""
     cut: int = 0
@@ -41,11 +41,14 @@ def read(folder: Path, renderer: Renderer, max_length: int, overflow: str = "cut
 
     Raises: UserError `example_too_long` where `overflow` is "fail".
     """
-    ids, labels, lengths = [], [], []
+    ids, labels, lengths, rows = [], [], [], []
     lost = cut = 0
     examples = store.iterate(folder)
-    while chunk := list(islice(examples, CHUNK)):
-        for encoded in renderer.encode_many(chunk):
+    for begin in count(0, CHUNK):
+        chunk = list(islice(examples, CHUNK))
+        if not chunk:
+            break
+        for row, encoded in enumerate(renderer.encode_many(chunk), begin):
             if len(encoded.ids) > max_length:
                 if overflow == "fail":
                     raise UserError("example_too_long", max_length=max_length)
@@ -60,17 +63,19 @@ def read(folder: Path, renderer: Renderer, max_length: int, overflow: str = "cut
             ids.append(np.asarray(encoded.ids, dtype=np.int32))
             labels.append(np.asarray(encoded.labels, dtype=np.int32))
             lengths.append(len(encoded.ids))
+            rows.append(row)
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     empty = np.zeros(0, dtype=np.int32)
     return Corpus(
-        np.concatenate(ids or [empty]), np.concatenate(labels or [empty]), starts, lost, cut
-    )
+        np.concatenate(ids or [empty]), np.concatenate(labels or [empty]), starts, np.asarray(rows),
+        lost, cut,
+    )  # fmt: skip
 
 
-def split(count: int, validation: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split(examples: int, validation: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices for training and for validation, drawn once per seed."""
-    order = np.random.default_rng(seed).permutation(count)
-    validation = min(validation, count // 2)
+    order = np.random.default_rng(seed).permutation(examples)
+    validation = min(validation, examples // 2)
     return np.sort(order[validation:]), np.sort(order[:validation])
 
 
@@ -110,8 +115,9 @@ class Pack:
         return self.ids_1T.shape[1]
 
 
-def packs(corpus: Corpus, indices: np.ndarray, budget: int = TOKEN_BUDGET) -> Iterator[Pack]:
-    """Put examples into as few packs as fit the budget, long ones first."""
+def packs(corpus: Corpus, indices: np.ndarray, budget: int) -> Iterator[Pack]:
+    """Put examples into as few packs of `budget` tokens as they need, long ones first; one that is
+    longer has a pack of its own."""
     groups: list[tuple[int, list[int]]] = []
     for index in sorted(indices, key=corpus.length, reverse=True):
         length = corpus.length(index)

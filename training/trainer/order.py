@@ -32,6 +32,13 @@ class Order:
     """cut at max_length, drop the example, or fail the run."""
     checkpoint_seconds: float = 60
     """0 writes a checkpoint after every step."""
+    patience: int = 0
+    """Validations in a row without a better one after which the run ends, with the weights of the best one
+    as its result; 0 trains to the end and takes the last."""
+    row_tokens: int = 4096
+    """Tokens that go through the model at once, unless a single example is longer."""
+    probes: tuple[str, ...] = ()
+    """Questions to be answered on the way; none takes held-back examples."""
 
     @classmethod
     def read(cls, run: Path, attempt: int) -> "Order":
@@ -47,12 +54,29 @@ class Order:
             validation_examples=content["validation_examples"],
             checkpoint_seconds=content["checkpoint_seconds"],
             overflow=content.get("overflow", "cut"),
+            probes=tuple(content.get("probes", ())),
             **known,
         )
 
     @property
     def examples(self) -> Path:
         return self.run / "examples"
+
+    @property
+    def foundation(self) -> Path | None:
+        """The tuned model that is trained further: an adapter, or for `full` a whole model."""
+        folder = self.run / "foundation"
+        return folder if folder.is_dir() else None
+
+    @property
+    def weights(self) -> Path:
+        """Where the model is loaded from, and with it its tokenizer."""
+        return self.foundation if self.method == "full" and self.foundation else self.base
+
+    @property
+    def is_to_finish(self) -> bool:
+        """Whether to train no further and make the result of what was learnt; asked at any time."""
+        return (self.run / "finish").exists()
 
     @property
     def folder(self) -> Path:

@@ -26,7 +26,7 @@ def save(trainable: Trainable, order: Order, renderer: Renderer, metrics: dict) 
         _save_adapter(trainable, order, part)
     else:
         _save_model(trainable, order, part)
-    _save_tokenizer(order.base, renderer, part)
+    _save_tokenizer(order.weights, renderer, part)
     (part / "README.md").write_text(_card(order, metrics), "utf-8")
     checkpoint.seal(part, order.folder / "result", {"metrics": metrics, "base": order.base_name})
     return order.folder / "result"
@@ -40,7 +40,7 @@ def _save_adapter(trainable: Trainable, order: Order, part: Path) -> None:
 
 def _save_model(trainable: Trainable, order: Order, part: Path) -> None:
     """Save in the type that the base was stored in."""
-    config = read_json(order.base / "config.json")
+    config = read_json(order.weights / "config.json")
     stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     kind = getattr(torch, stored.removeprefix("torch."), torch.float32)
     trainable.model.to(kind).save_pretrained(part)

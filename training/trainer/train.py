@@ -5,13 +5,16 @@ import signal
 import time
 
 import numpy as np
+import psutil
 import torch
 
 from training.chat import Renderer
 from training.errors import UserError
 from training.lm import trainable as lm
 from training.trainer import batch, checkpoint, result
+from training.trainer.best import Best
 from training.trainer.order import Order, say
+from training.trainer.probe import Probe
 
 GRADIENT_NORM = 1.0
 CHART_POINTS = 2000
@@ -20,6 +23,16 @@ PROGRESS_SECONDS = 0.5
 """Between points only the latest figures are told."""
 CHECKPOINT_SHARE = 20
 """A checkpoint is written at most every 20 times as long as the last one took."""
+
+
+TOLD = (
+    "loss", "validation_loss", "first_validation_loss", "tokens_per_second", "best_step", "ended"
+)  # fmt: skip
+"""What of a run's history is told of its result."""
+
+
+def _rounded(value):
+    return round(value, 4) if isinstance(value, float) else value
 
 
 class Stopped(Exception):
@@ -36,7 +49,7 @@ class Run:
         self.step = 0
         self.tokens = 0
         """Tokens trained so far, over all attempts."""
-        self.history: dict[str, float] = {}
+        self.history: dict = {}
 
     def _stop(self, number: int, frame: object) -> None:
         self.is_stopping = True
@@ -51,7 +64,7 @@ class Run:
         order = self.order
         self._stop_if_asked()
         say("progress", phase="reading")
-        self.renderer = Renderer(order.base)
+        self.renderer = Renderer(order.weights)
         self.corpus = batch.read(order.examples, self.renderer, order.max_length, order.overflow)
         train, self.validation = batch.split(
             len(self.corpus), order.validation_examples, order.seed
@@ -62,9 +75,10 @@ class Run:
         self._stop_if_asked()
         say("progress", phase="loading", total_steps=self.plan.total_steps)
         self.trainable = lm.prepare(
-            order.base, order.method, rank=order.lora_rank, alpha=order.lora_alpha, seed=order.seed
-        )
-        self.budget = batch.TOKEN_BUDGET if self.trainable.is_packable else 1
+            order.weights, order.method, rank=order.lora_rank, alpha=order.lora_alpha, seed=order.seed,
+            adapter=order.foundation,
+        )  # fmt: skip
+        self.budget = order.row_tokens if self.trainable.is_packable else 1
         self.validation_packs = list(batch.packs(self.corpus, self.validation, self.budget))
         self.parameters = dict(self.trainable.parameters())
         self.optimizer = torch.optim.AdamW(
@@ -72,6 +86,8 @@ class Run:
         )
         self._stop_if_asked()
         self._resume()
+        self.best = Best(order, self.parameters, self.history)
+        self.probe = Probe(order, self.renderer, self.corpus, self.validation, self.trainable)
         self._say_start(train)
 
     def _resume(self) -> None:
@@ -109,14 +125,17 @@ class Run:
         every = max(1, math.ceil(self.plan.steps_per_epoch / 2))
         point_every = max(1, self.plan.total_steps // CHART_POINTS)
         saved_at, save_cost, said_at = time.monotonic(), 0.0, 0.0
+        if not self.step:
+            self.probe.tell_questions()
+            self._probe()
         self._validate_if_due(every)
-        while self.step < self.plan.total_steps:
+        while not self._is_over():
             started = time.monotonic()
             loss, norm, tokens = self.one_step(self.plan.step(self.step))
             seconds = time.monotonic() - started
             self.step += 1
             self.tokens += tokens
-            is_last = self.step == self.plan.total_steps
+            is_last = self._is_at_the_end
             self._remember_speed(tokens, seconds)
             if is_last or self.step % point_every == 0:
                 self._say_metrics("metrics", loss, norm)
@@ -129,8 +148,28 @@ class Run:
                 begun = time.monotonic()
                 self.save_checkpoint()
                 saved_at, save_cost = time.monotonic(), time.monotonic() - begun
+                self._probe_if_due()
             if self.is_stopping:
                 raise Stopped
+
+    @property
+    def _is_at_the_end(self) -> bool:
+        return self.step == self.plan.total_steps
+
+    def _is_over(self) -> bool:
+        """Say whether no step is left: all are taken, none was better for long, or the user wants what
+        there is (of a run that has learnt something)."""
+        if self._is_at_the_end:
+            return True
+        if self.best.is_over:
+            say("early_stop", step=self.step, best_step=self.history["best_step"],
+                validation_loss=self.history["best_loss"])  # fmt: skip
+            self.history["ended"] = "early"
+            return True
+        if self.step and self.order.is_to_finish:
+            self.history["ended"] = "asked"
+            return True
+        return False
 
     def one_step(self, indices: np.ndarray) -> tuple[float, float, int]:
         """Take one optimiser step; return mean loss a label, gradient norm, tokens seen."""
@@ -162,9 +201,19 @@ class Run:
     def _validate_if_due(self, every: int) -> None:
         """Validate at the start, every so many steps, and at the end; what was asked to stop meanwhile
         does so when it goes on."""
-        is_due = self.step % every == 0 or self.step == self.plan.total_steps
+        is_due = self.step % every == 0 or self._is_at_the_end
         if is_due and self.history.get("validated_step") != self.step:
             self.validate()
+            if self.step and not self._is_at_the_end:
+                self._probe_if_due()
+
+    def _probe_if_due(self) -> None:
+        if self.probe.is_due and self.history.get("probed_step") != self.step:
+            self._probe()
+
+    def _probe(self) -> None:
+        self.probe.answer(self.step, self._epoch(), lambda: self.is_stopping)
+        self.history["probed_step"] = self.step
 
     def validate(self) -> None:
         """Measure the loss on the held-back examples; not to its end when asked to stop."""
@@ -188,6 +237,7 @@ class Run:
         self.history["validation_loss"] = value
         self.history.setdefault("first_validation_loss", value)
         say("validation", step=self.step, epoch=self._epoch(), validation_loss=value)
+        self.best.see(self.step, value, is_last=self._is_at_the_end)
 
     # --- what it says ---------------------------------------------------------------------------
     def _remember_speed(self, tokens: int, seconds: float) -> None:
@@ -216,6 +266,7 @@ class Run:
             tokens_per_second=round(speed, 1) if speed else None,
             seconds_left=round(tokens_left / speed) if speed else None,
             trained_tokens=self.tokens,
+            memory_bytes=psutil.Process().memory_info().rss,
         )
 
     def save_checkpoint(self) -> None:
@@ -224,10 +275,23 @@ class Run:
         say("checkpoint", step=self.step)
 
     def finish(self) -> None:
-        """Write the result folder."""
+        """Write the result folder: of the best step, where one is waited for, else of the last.
+
+        Raises: Stopped when asked to end.
+        """
         say("progress", phase="saving", step=self.step)
-        told = {key: value for key, value in self.history.items() if key != "validated_step"}
-        metrics = {key: round(value, 4) for key, value in told.items()} | {
+        if self.history.get("validated_step") != self.step:  # ended in between, at the user's wish
+            self.validate()
+        if self.is_stopping:
+            self.save_checkpoint()
+            raise Stopped
+        self.best.take(self.step)
+        if (
+            self.history.get("probed_step") != self.step
+            or self.history.get("best_step") != self.step
+        ):
+            self._probe()
+        metrics = {key: _rounded(self.history[key]) for key in TOLD if key in self.history} | {
             "trained_tokens": self.tokens,
             "steps": self.step,
         }
