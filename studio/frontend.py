@@ -40,7 +40,7 @@ ICONS = (
     "arrow-down", "arrow-left", "arrow-right", "arrow-up", "ban", "book-open", "check",
     "chevron-down", "chevron-left", "chevron-right", "circle-alert", "circle-check",
     "circle-help", "circle-x", "clock", "code", "columns-2", "copy", "cpu", "database",
-    "download", "ellipsis", "file-text", "folder", "hourglass", "info", "key-round",
+    "download", "ellipsis", "file-text", "flag", "folder", "graduation-cap", "hourglass", "info", "key-round",
     "languages", "link", "list", "loader-circle", "lock", "log-out", "menu", "message-square",
     "monitor", "moon", "panel-left", "panel-right", "pause", "pencil", "play", "plus", "power", "printer",
     "refresh-cw", "rotate-ccw", "search", "settings-2", "sliders-horizontal", "square", "sun",

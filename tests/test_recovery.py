@@ -136,6 +136,16 @@ def test_cancelling_stops_the_trainer_and_one_waits_for_the_other(studio):
     ends_well(studio, second)
 
 
+def test_a_job_that_is_finished_early_leaves_a_model(studio):
+    job = submit(studio, epochs=2000)
+    under_way(studio, job)
+    verb = "from training import jobs, models; print(jobs.{}(models.Job.objects.get(pk={!r})))"
+    assert studio.shell(verb.format("finish_early", job)) == "True"
+    ended = ends_well(studio, job)
+    assert 0 < ended["step"] < ended["total_steps"]
+    assert ended["attempt"] == 1 and ended["crashes"] == 0
+
+
 def test_a_paused_job_goes_on_from_where_it_stopped(studio):
     job = submit(studio)
     attempt = under_way(studio, job)

@@ -5,6 +5,7 @@ from django.http import HttpRequest
 from ninja import Query, Router
 
 from training import bases, jobs, naming, recipe, wire
+from training.bases import Base
 from training.datasets import holding, reports, versions
 from training.errors import UserError, about
 from training.models import DatasetVersion, Job, TunedModel
@@ -18,7 +19,7 @@ FIELDS = {"learning_rate": "hyperparams.lr"}
 def create(request: HttpRequest, order: wire.FineTune) -> dict:
     """Fetch a training file from a URL and fine-tune a base model with it."""
     with about("base_model"):
-        base = bases.find(order.base_model)
+        base, foundation = _beginning(request, order.base_model)
     knobs = _knobs(order)
     with about("training_file"):
         version = versions.from_url(request.user, order.training_file)
@@ -30,8 +31,18 @@ def create(request: HttpRequest, order: wire.FineTune) -> dict:
         knobs=knobs,
         version=version,
         overflow=order.overflow,
+        foundation=foundation,
     )
     return wire.job(job)
+
+
+def _beginning(request: HttpRequest, name: str) -> tuple[Base, TunedModel | None]:
+    """Return the base of a name; with a tuned model of one's own, that is trained further, its base."""
+    if not name.startswith(naming.MARK):
+        return bases.find(name), None
+    tuned = naming.find(request.user, name)
+    assert isinstance(tuned, TunedModel)
+    return bases.find(tuned.base), tuned
 
 
 def _knobs(order: wire.FineTune) -> dict:
@@ -88,6 +99,15 @@ def resume(request: HttpRequest, job_id: str) -> dict:
     job = _job(request, job_id)
     if not jobs.resume(job):
         raise UserError("job_not_paused", name=job.name)
+    return wire.job(job)
+
+
+@router.post("/training/fine_tune/{job_id}/finish", response=wire.FineTuningJob, tags=["training"])
+def finish(request: HttpRequest, job_id: str) -> dict:
+    """Train no further and make the model of what was learnt so far."""
+    job = _job(request, job_id)
+    if not jobs.finish_early(job):
+        raise UserError("job_not_to_finish", name=job.name)
     return wire.job(job)
 
 

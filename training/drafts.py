@@ -15,7 +15,7 @@ from training.bases import Base
 from training.datasets import lengths, reports, versions
 from training.datasets.lengths import Kept
 from training.errors import UserError
-from training.models import DatasetVersion, Job, TokenCount
+from training.models import DatasetVersion, Job, TokenCount, TunedModel
 
 Status = Job.Status
 DRAFT_FIELDS = {
@@ -74,7 +74,17 @@ def retry(job: Job) -> Job:
     edit(
         draft,
         name=job.name, method=job.method, base=job.base, knobs=job.knobs, overflow=job.overflow,
-        version=job.version, work=job.work,
+        version=job.version, work=job.work, foundation=job.foundation, probes=job.probes,
+    )  # fmt: skip
+    return draft
+
+
+def further(tuned: TunedModel) -> Job:
+    """Return a new draft that trains a tuned model further; its data is still to be chosen."""
+    draft = create_draft(tuned.owner, parent=tuned.job)
+    edit(
+        draft,
+        name=tuned.name, method=tuned.method, base=tuned.base, work=tuned.job.work, foundation=tuned,
     )  # fmt: skip
     return draft
 
@@ -97,10 +107,19 @@ def resolved(job: Job, without: str = "", base: Base | None = None) -> dict:
         context_length = 2048
     examples = job.version.example_count if job.version else settings.MIN_EXAMPLES
     knobs = {key: value for key, value in job.knobs.items() if key != without}
+    knobs |= _of_foundation(job)
     return recipe.resolve(
         job.method, knobs, examples=examples, context_length=context_length,
         more_epochs=works.more_epochs(job.work),
     )  # fmt: skip
+
+
+def _of_foundation(job: Job) -> dict:
+    """Return the numbers that are those of the model that a job trains further: its LoRA's shape."""
+    if job.foundation is None:
+        return {}
+    numbers = job.foundation.job.resolved
+    return {key: numbers[key] for key in recipe.SHAPE if key in numbers}
 
 
 def token_count(job: Job) -> TokenCount | None:
@@ -142,6 +161,8 @@ def settings_blockers(job: Job) -> list[UserError]:
         bases.find(job.base)
     except UserError as error:
         found.append(error)
+    if job.foundation and (job.base, job.method) != (job.foundation.base, job.foundation.method):
+        found.append(UserError("foundation_misfit", name=job.foundation.name))
     return found
 
 

@@ -24,4 +24,4 @@ def points(job: Job, kind: str, after: int = 0) -> list[dict]:
 
 
 def log(job: Job) -> QuerySet[JobEvent]:
-    return job.events.exclude(kind__in=("metrics", "validation"))
+    return job.events.exclude(kind__in=("metrics", "validation", "probes", "probe"))

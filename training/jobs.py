@@ -31,8 +31,8 @@ def start(job: Job, seen: str | None = None) -> None:
 
     `seen` is the fingerprint of the settings that the user saw when starting.
 
-    Raises: UserError with the first blocker, `job_not_draft`, `data_gone`, or `draft_changed` when
-    the settings are others than those seen (changed in another tab, say).
+    Raises: UserError with the first blocker, `job_not_draft`, `data_gone`, or `foundation_gone`, or
+    `draft_changed` when the settings are others than those seen (changed in another tab, say).
     """
     _look_again(job)
     if job.status != Status.DRAFT:
@@ -43,6 +43,7 @@ def start(job: Job, seen: str | None = None) -> None:
             raise UserError("draft_changed")
         for blocker in drafts.blockers(job):
             raise blocker
+        registry.lay_foundation(job)
     except UserError:
         _look_again(job)  # its data may be gone
         raise
@@ -88,11 +89,11 @@ def _is_as_read(version: DatasetVersion | None) -> bool:
 
 def submit(
     owner, *, name: str, method: str, base: str, knobs: dict, version: DatasetVersion,
-    overflow: str = recipe.CUT, work: str = "",
+    overflow: str = recipe.CUT, work: str = "", foundation: TunedModel | None = None,
 ) -> Job:  # fmt: skip
     """Create a job that gets in line by itself once its data is read and counted.
 
-    Raises: UserError when the base or the name can't be used, `data_gone`.
+    Raises: UserError when the base or the name can't be used, `data_gone`, `foundation_gone`.
     """
     if not name.strip():
         raise UserError("job_without_name")
@@ -100,10 +101,15 @@ def submit(
     try:
         job = Job.objects.create(
             owner=owner, status=Status.VALIDATING, name=name.strip()[:64], method=method, base=base,
-            knobs=knobs, overflow=overflow, version=version, work=work,
+            knobs=knobs, overflow=overflow, version=version, work=work, foundation=foundation,
         )  # fmt: skip
     except IntegrityError:
         raise UserError("data_gone") from None
+    try:
+        registry.lay_foundation(job)
+    except UserError:
+        job.delete()
+        raise
     holding.freeze(version)
     proceed(job)
     return job

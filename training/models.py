@@ -312,8 +312,15 @@ class Job(Leased):
 
     @property
     def can_pause(self) -> bool:
-        is_asked = self.cancel_requested or self.pause_requested
+        is_asked = self.cancel_requested or self.pause_requested or self.finish_requested
         return self.status in (self.Status.QUEUED, self.Status.RUNNING) and not is_asked
+
+    @property
+    def can_finish(self) -> bool:
+        """Whether what it has learnt may become the model now."""
+        states = (self.Status.QUEUED, self.Status.RUNNING, self.Status.PAUSED)
+        is_asked = self.cancel_requested or self.finish_requested
+        return self.status in states and self.step > 0 and not is_asked
 
     @property
     def percent(self) -> int:

@@ -16,6 +16,8 @@ from training.errors import UserError
 from training.models import Job, TunedModel
 
 ORGANISATION = "dadeum"
+MARK = "ft:"
+"""How the name of every tuned model begins."""
 TUNED = re.compile(rf"ft:(?P<base>.+):{ORGANISATION}:[^:]*:(?P<letters>[a-z2-9]{{8}})")
 
 
@@ -29,7 +31,7 @@ def find(owner: object, name: str) -> Base | TunedModel:
 
     Raises: UserError `model_unknown`, or the gate's refusal of a base.
     """
-    if name.startswith("ft:"):
+    if name.startswith(MARK):
         return _tuned(owner, name)
     try:
         return bases.find(name)

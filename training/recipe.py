@@ -21,6 +21,8 @@ AUTO = "auto"
 LORA, FULL = "lora", "full"
 LEARNING_RATES = {LORA: 2e-4, FULL: 2e-5}
 SEED = 42
+SHAPE = ("lora_rank", "lora_alpha")
+"""Knobs that a tuned model has for good: training it further can't change them."""
 PATIENCE = 4
 """Validations without a better one that auto waits for: two epochs."""
 ROW_TOKENS = 4096

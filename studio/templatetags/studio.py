@@ -276,6 +276,9 @@ def log_line(event: JobEvent) -> str:
         "resumed": _("{step}번째 스텝부터 이어서 학습합니다."),
         "checkpoint": _("{step}번째 스텝까지 저장했습니다."),
         "done": _("학습을 마쳤습니다."),
+        "best": _("{step}번째 스텝이 지금까지 가장 좋습니다."),
+        "early_stop": _("검증 손실이 더 나아지지 않아 {step}번째 스텝에서 멈췄습니다."),
+        "best_lost": _("가장 좋았던 때의 저장 파일이 손상되어 마지막 모델을 남깁니다."),
     }
     words = sentences.get(event.kind)
     return words.format(step=thousands(event.step)) if words else event.kind

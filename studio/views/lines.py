@@ -70,11 +70,21 @@ def happening(job: Job) -> str:
         Status.PAUSED: _(
             "학습을 잠시 멈추었습니다. «이어서 학습»을 누르면 멈춘 곳부터 이어서 배웁니다."
         ),
-        Status.SUCCEEDED: _("학습이 끝났습니다. 플레이그라운드에서 대화하며 확인해 보세요."),
+        Status.SUCCEEDED: succeeded(job),
         Status.FAILED: _("학습을 마치지 못했습니다. 아래에서 까닭과 해결 방법을 확인하세요."),
         Status.CANCELLED: _("학습을 취소했습니다."),
     }.get(job.status)
     return sentence or (waiting(job) if job.status == Status.QUEUED else running(job))
+
+
+def succeeded(job: Job) -> str:
+    """Say that a job is over, and how it ended where not all its steps were taken."""
+    metrics = job.tuned.metrics if hasattr(job, "tuned") else {}
+    ended = {
+        "early": _("검증 손실이 더 나아지지 않아 일찍 마치고, 가장 좋았던 때의 모델을 남겼습니다."),
+        "asked": _("중간에 마치고, 그때까지 배운 것으로 모델을 만들었습니다."),
+    }.get(metrics.get("ended"), _("학습이 끝났습니다."))
+    return ended + " " + _("플레이그라운드에서 대화하며 확인해 보세요.")
 
 
 def accepted(job: Job) -> str:
@@ -95,6 +105,8 @@ def waiting(job: Job) -> str:
     before = line.ahead(job)
     if before:
         return in_line(before) + " " + _("이 창은 닫아도 됩니다.")
+    if job.finish_requested:
+        return _("지금까지 배운 것으로 모델을 만들 차례를 기다립니다.")
     if job.attempt:
         return _("중단된 곳부터 곧 이어서 학습합니다. 이 창은 닫아도 됩니다.")
     return _("곧 학습을 시작합니다. 이 창은 닫아도 됩니다.")
@@ -105,6 +117,8 @@ def running(job: Job) -> str:
         if job.step:
             return _("취소하는 중입니다. 하던 스텝을 마치면 멈춥니다.")
         return _("취소하는 중입니다. 준비하던 일을 멈추면 끝납니다.")
+    if job.finish_requested:
+        return _("지금까지 배운 것으로 모델을 만들고 있습니다. 곧 끝납니다.")
     if job.pause_requested:
         return _("일시 중지하는 중입니다. 하던 스텝을 마치면 배운 것을 저장하고 멈춥니다.")
     phase = job.progress.get("phase", "")

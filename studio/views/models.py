@@ -101,6 +101,8 @@ def cancel(request: HttpRequest, pk: str) -> HttpResponse:
     job = own(request, pk)
     if request.method != "POST":
         return render(request, "models/cancel.html", {"job": job})
+    if "keep" in request.POST:
+        return end_with_a_model(request, job)
     is_cancelled = jobs.cancel(job)
     if job.status == Job.Status.CANCELLED:
         messages.success(request, _("학습을 취소했습니다."))
@@ -109,6 +111,29 @@ def cancel(request: HttpRequest, pk: str) -> HttpResponse:
     else:
         messages.info(request, _("이미 끝난 학습이라 취소하지 않았습니다."))
     return redirect("model", job.pk)
+
+
+@require_POST
+def finish(request: HttpRequest, pk: str) -> HttpResponse:
+    """여기서 마치기: train no further and make the model of what was learnt."""
+    return end_with_a_model(request, own(request, pk))
+
+
+def end_with_a_model(request: HttpRequest, job: Job) -> HttpResponse:
+    if jobs.finish_early(job):
+        messages.success(request, _("지금까지 배운 것으로 모델을 만듭니다."))
+    else:
+        messages.info(
+            request, _("아직 배운 것이 없거나 이미 끝난 학습이라 모델을 만들 수 없습니다.")
+        )
+    return redirect("model", job.pk)
+
+
+@require_POST
+def further(request: HttpRequest, pk: str) -> HttpResponse:
+    """이어서 학습: open a draft that begins with this model."""
+    tuned = get_object_or_404(TunedModel, job=own(request, pk))
+    return redirect("wizard-data", drafts.further(tuned).pk)
 
 
 @require_POST
@@ -175,6 +200,6 @@ def download(request: HttpRequest, pk: str) -> HttpResponseBase:
 
 @require_POST
 def retry(request: HttpRequest, pk: str) -> HttpResponse:
-    """Open a new draft with the same settings."""
+    """Open a new draft with the same settings: to start it, or to change them first."""
     draft = drafts.retry(own(request, pk))
-    return redirect("wizard-data", draft.pk)
+    return redirect("wizard-model" if "change" in request.POST else "wizard-data", draft.pk)

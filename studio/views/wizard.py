@@ -47,7 +47,9 @@ def draft_view(view: Callable) -> Callable:
 
     @wraps(view)
     def found(request: HttpRequest, pk: str) -> HttpResponse:
-        own = Job.objects.filter(owner=request.user).select_related("version__dataset")
+        own = Job.objects.filter(owner=request.user).select_related(
+            "version__dataset", "foundation__job"
+        )
         job = get_object_or_404(own, pk=pk)
         if job.status == Job.Status.DRAFT:
             return view(request, job)
@@ -287,6 +289,14 @@ def start(request: HttpRequest, job: Job) -> HttpResponse:
         return show_data(request, job, 422, start_error=None if is_shown else error)
     messages.success(request, lines.accepted(job))
     return redirect("model", job.pk)
+
+
+@require_POST
+@draft_view
+def anew(request: HttpRequest, job: Job) -> HttpResponse:
+    """Begin at the base model, not at the tuned one that the draft was to train further."""
+    drafts.edit(job, foundation=None)
+    return redirect("wizard-data", job.pk)
 
 
 @require_form

@@ -104,6 +104,7 @@ ROUTES: dict[str, Route] = {
     "train/<str:pk>/library/": Route(OWNER, DRAFT, lambda mine: {"version": mine.version.pk}),
     "train/<str:pk>/reading/": Route(OWNER, DRAFT),
     "train/<str:pk>/summary/": Route(OWNER, DRAFT),
+    "train/<str:pk>/anew/": Route(OWNER, DRAFT),
     "train/<str:pk>/long/": Route(OWNER, DRAFT, lambda mine: {"way": "drop"}),
     "train/<str:pk>/comparison/": Route(OWNER, DRAFT),
     "train/<str:pk>/start/": Route(OWNER, DRAFT, answers={"POST": 422}),  # not counted yet
@@ -116,6 +117,8 @@ ROUTES: dict[str, Route] = {
     "models/<str:pk>/table/": Route(OWNER, JOB),
     "models/<str:pk>/log/": Route(OWNER, JOB),
     "models/<str:pk>/cancel/": Route(OWNER, JOB[::-1]),
+    "models/<str:pk>/finish/": Route(OWNER, JOB[::-1]),
+    "models/<str:pk>/further/": Route(OWNER, JOB),
     "models/<str:pk>/pause/": Route(OWNER, JOB[::-1]),
     "models/<str:pk>/resume/": Route(OWNER, JOB),
     "models/<str:pk>/rename/": Route(OWNER, JOB, lambda mine: {"name": "b"}),
@@ -185,6 +188,11 @@ ROUTES: dict[str, Route] = {
     "v1/openapi.json": Route(EVERYBODY),
     "v1/training/fine_tune": Route(EVERYBODY, form=_order, json=True, answers={"POST": 200}),
     "v1/training/fine_tune/<job_id>": Route(OWNER, ("public_queued", "public_finished")),
+    "v1/training/fine_tune/<job_id>/finish": Route(
+        OWNER,
+        ("public_queued", "public_finished"),
+        answers={"POST": 422},  # it has learnt nothing yet
+    ),
     "v1/training/fine_tune/<job_id>/pause": Route(
         OWNER, ("public_queued", "public_finished"), answers={"POST": 200}
     ),

@@ -521,3 +521,47 @@ def test_an_edit_left_by_an_undone_transaction_while_a_job_starts_is_noticed(dra
     with pytest.raises(UserError, match="draft_changed"):
         jobs.start(draft)
     assert status(draft) == "draft"
+
+
+def test_finishing_early_asks_the_worker_for_a_model(running):
+    jobs.beat(running, [{"kind": "metrics", "step": 5, "loss": 1.0}])
+    assert jobs.finish_early(running)
+    assert jobs.beat(running, []) is Order.FINISH
+    assert not jobs.pause(running)
+    assert jobs.succeed(running, {"ended": "asked"}, 1)
+
+
+def test_what_has_learnt_nothing_can_not_be_finished(running):
+    assert not jobs.finish_early(running)
+    assert jobs.beat(running, []) is Order.GO_ON
+
+
+def test_a_paused_job_gets_in_line_to_be_finished(running):
+    jobs.beat(running, [{"kind": "checkpoint", "step": 5}])
+    jobs.pause(running)
+    jobs.release(running)
+    assert jobs.finish_early(running)
+    assert status(running) == "queued"
+    again = jobs.claim_next()
+    assert jobs.beat(again, []) is Order.FINISH
+
+
+def test_cancelling_wins_over_finishing(running):
+    jobs.beat(running, [{"kind": "metrics", "step": 5, "loss": 1.0}])
+    jobs.finish_early(running)
+    assert jobs.cancel(running)
+    assert jobs.beat(running, []) is Order.STOP
+    assert not jobs.finish_early(running)
+
+
+def test_a_tuned_model_is_trained_further_with_its_own_shape(running, version):
+    jobs.succeed(running, {}, 1)
+    Job.objects.filter(pk=running.pk).update(resolved={"lora_rank": 4, "lora_alpha": 12})
+    tuned = TunedModel.objects.get(job=running)
+    draft = drafts.further(tuned)
+    drafts.edit(draft, version=version, knobs={"lora_rank": 64})
+    assert draft.parent == tuned.job and draft.base == tuned.base
+    numbers = drafts.resolved(draft)
+    assert (numbers["lora_rank"], numbers["lora_alpha"]) == (4, 12)
+    drafts.edit(draft, method="full")
+    assert "foundation_misfit" in {error.code for error in drafts.blockers(draft)}

@@ -47,7 +47,8 @@ class Life(RuleBasedStateMachine):
             queued_at=timezone.now(), resolved={"epochs": 1},
         )  # fmt: skip
         self.status = QUEUED
-        self.cancel = self.pause = self.expired = False
+        self.cancel = self.pause = self.finish_early = self.expired = False
+        self.has_learnt = False
         self.crashes = 0
         self.holders: list[Job] = []
         """Rows as every worker that ever claimed the job has them; the last one may hold it."""
@@ -88,15 +89,27 @@ class Life(RuleBasedStateMachine):
             return
         could = jobs.cancel(self.job)
         if self.status == RUNNING:
-            self.cancel, self.pause = True, False
+            self.cancel, self.pause, self.finish_early = True, False, False
         elif self.status in (QUEUED, PAUSED):
-            self.status, self.cancel = "cancelled", True
+            self.status, self.cancel, self.finish_early = "cancelled", True, False
         assert could == self.cancel
+
+    @rule(is_sure=RARELY)
+    def ask_to_finish(self, is_sure: bool) -> None:
+        if not is_sure:
+            return
+        could = jobs.finish_early(self.job)
+        is_possible = self.has_learnt and not self.cancel and self.status in (RUNNING, QUEUED, PAUSED)
+        assert could == (is_possible or self.finish_early)
+        if is_possible:
+            self.status = QUEUED if self.status == PAUSED else self.status
+            self.finish_early, self.pause = True, False
 
     @rule()
     def ask_to_pause(self) -> None:
         could = jobs.pause(self.job)
-        is_possible = not self.cancel and self.status in (RUNNING, QUEUED, PAUSED)
+        is_asked = self.cancel or self.finish_early
+        is_possible = not is_asked and self.status in (RUNNING, QUEUED, PAUSED)
         assert could == is_possible
         if is_possible and self.status == RUNNING:
             self.pause = True
@@ -121,7 +134,9 @@ class Life(RuleBasedStateMachine):
         if worker is not self.holder:
             assert order is Order.FENCED
             return
-        assert order is (Order.STOP if self.cancel or self.pause else Order.GO_ON)
+        going_on = Order.FINISH if self.finish_early else Order.GO_ON
+        assert order is (Order.STOP if self.cancel or self.pause else going_on)
+        self.has_learnt = self.has_learnt or has_checkpoint
         self.expired = False
         self.crashes = 0 if has_checkpoint else self.crashes
 
@@ -198,6 +213,7 @@ class Life(RuleBasedStateMachine):
         row = Job.objects.get(pk=self.job.pk)
         assert (row.status, row.crashes) == (self.status, self.crashes)
         assert (row.cancel_requested, row.pause_requested) == (self.cancel, self.pause)
+        assert row.finish_requested == self.finish_early
         assert bool(row.token) == bool(row.lease_expires_at) == (self.status == RUNNING)
         assert bool(row.finished_at) == (self.status in FINAL)
         assert row.attempt == len(self.holders)
