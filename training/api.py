@@ -20,13 +20,15 @@ def create(request: HttpRequest, order: wire.FineTune) -> dict:
     """Fetch a training file from a URL and fine-tune a base model with it."""
     with about("base_model"):
         base, foundation = _beginning(request, order.base_model)
+    with about("train_method"):
+        method = _method(order, foundation)
     knobs = _knobs(order)
     with about("training_file"):
         version = versions.from_url(request.user, order.training_file)
     job = jobs.submit(
         request.user,
         name=order.suffix,
-        method=order.method,
+        method=method,
         base=base.slug,
         knobs=knobs,
         version=version,
@@ -43,6 +45,18 @@ def _beginning(request: HttpRequest, name: str) -> tuple[Base, TunedModel | None
     tuned = naming.find(request.user, name)
     assert isinstance(tuned, TunedModel)
     return bases.find(tuned.base), tuned
+
+
+def _method(order: wire.FineTune, foundation: TunedModel | None) -> str:
+    """Return the method; a model that is trained further has one already.
+
+    Raises: UserError `foundation_misfit` where another one is asked for.
+    """
+    if foundation is None:
+        return order.method
+    if "train_method" in order.model_fields_set and order.method != foundation.method:
+        raise UserError("foundation_misfit", name=foundation.name)
+    return foundation.method
 
 
 def _knobs(order: wire.FineTune) -> dict:

@@ -30,7 +30,8 @@ RECENT = 5
 USUAL_RANK = 16
 """The LoRA rank to which memory was fitted."""
 CHECKPOINTS = 3
-"""At most on disk: two as trainer/checkpoint.py keeps them, and a third while it is written."""
+"""At most on disk, of best steps too: two as trainer/checkpoint.py keeps them, and a third while it is
+written."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,12 @@ def memory_bytes(
 
 def disk(base: Base, method: str, resolved: dict) -> Disk:
     """Return the disk space that a run takes: a checkpoint holds what is trained three times over
-    in fp32 (the numbers and the optimiser's two moments)."""
+    in fp32 (the numbers and the optimiser's two moments), what is kept of a best step once."""
     trained = trained_parameters(base, method, rank_of(resolved))
-    checkpoint = trained * 12
+    checkpoint, best = trained * 12, trained * 4 if resolved.get("patience") else 0
     result = base.size_bytes if method == recipe.FULL else trained * 4
-    return Disk(result, max(CHECKPOINTS * checkpoint, (CHECKPOINTS - 1) * checkpoint + result))
+    most = max(CHECKPOINTS * checkpoint, (CHECKPOINTS - 1) * checkpoint + result)
+    return Disk(result, most + CHECKPOINTS * best)
 
 
 def free_bytes() -> int:

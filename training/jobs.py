@@ -31,7 +31,7 @@ def start(job: Job, seen: str | None = None) -> None:
 
     `seen` is the fingerprint of the settings that the user saw when starting.
 
-    Raises: UserError with the first blocker, `job_not_draft`, `data_gone`, or `foundation_gone`, or
+    Raises: UserError with the first blocker, `job_not_draft`, `data_gone`, `foundation_gone`, or
     `draft_changed` when the settings are others than those seen (changed in another tab, say).
     """
     _look_again(job)

@@ -6,8 +6,8 @@ import time
 import pytest
 from django.utils import timezone
 
-from training import jobs
-from training.models import Dataset, Job
+from training import jobs, naming, registry
+from training.models import Dataset, DatasetVersion, Job, TunedModel
 
 CREATE = "/v1/training/fine_tune"
 
@@ -252,3 +252,45 @@ def test_the_api_describes_itself_without_fetching_anything(api):
         "/v1/models/{model_id}/load", "/v1/models/{model_id}/unload",
     }  # fmt: skip
     assert api.get("/v1/docs").status_code == 404
+
+
+@pytest.fixture
+def full_model(user, settings, tmp_path):
+    """A whole model that the user has tuned."""
+    settings.DATA = tmp_path
+    dataset = Dataset.objects.create(owner=user, name="d")
+    version = DatasetVersion.objects.create(dataset=dataset, status="ready", example_count=300)
+    parent = Job.objects.create(
+        owner=user, status="succeeded", name="앞", base="tiny", method="full", attempt=1,
+        version=version,
+    )  # fmt: skip
+    tuned = TunedModel.objects.create(owner=user, name="앞", job=parent, base="tiny", method="full")
+    registry.folder(tuned).mkdir(parents=True)
+    (registry.folder(tuned) / "model.safetensors").write_bytes(b"weights")
+    return tuned
+
+
+def test_the_name_of_ones_own_model_trains_it_further(api, files, full_model):
+    answer = order(api, files, base_model=naming.of(full_model))
+    row = Job.objects.exclude(pk=full_model.job_id).get()
+    assert answer.status_code == 200
+    assert (row.foundation, row.base, row.method) == (full_model, "tiny", "full")
+    assert (registry.run_folder(row) / "foundation" / "model.safetensors").exists()
+
+
+def test_a_model_is_not_trained_further_by_another_method(api, files, full_model):
+    answer = order(api, files, base_model=naming.of(full_model), train_method="lora")
+    assert answer.status_code == 422
+    assert answer.json()["error"]["param"] == "train_method"
+    assert not Job.objects.exclude(pk=full_model.job_id).exists()
+
+
+def test_a_job_that_has_learnt_is_finished_by_request(api, files, full_model):
+    running = Job.objects.create(
+        owner=full_model.owner, status="running", name="b", base="tiny", step=5,
+        version=full_model.job.version, token="x",
+    )  # fmt: skip
+    answer = api.post(f"{CREATE}/ftjob-{running.pk}/finish")
+    assert answer.status_code == 200
+    running.refresh_from_db()
+    assert running.finish_requested

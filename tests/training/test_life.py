@@ -99,7 +99,9 @@ class Life(RuleBasedStateMachine):
         if not is_sure:
             return
         could = jobs.finish_early(self.job)
-        is_possible = self.has_learnt and not self.cancel and self.status in (RUNNING, QUEUED, PAUSED)
+        is_possible = (
+            self.has_learnt and not self.cancel and self.status in (RUNNING, QUEUED, PAUSED)
+        )
         assert could == (is_possible or self.finish_early)
         if is_possible:
             self.status = QUEUED if self.status == PAUSED else self.status
