@@ -4,7 +4,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from ninja import Query, Router
 
-from training import bases, jobs, naming, recipe, wire
+from training import bases, jobs, line, naming, recipe, wire
 from training.datasets import holding, reports, versions
 from training.errors import UserError, about
 from training.models import DatasetVersion, Job, TunedModel
@@ -20,6 +20,9 @@ def create(request: HttpRequest, order: wire.FineTune) -> dict:
     with about("base_model"):
         base = bases.find(order.base_model)
     knobs = _knobs(order)
+    line.refuse_beyond_limit(request.user.pk)  # before anything is fetched
+    with about("start_at"):
+        start = line.not_before(order.not_before)
     with about("training_file"):
         version = versions.from_url(request.user, order.training_file)
     job = jobs.submit(
@@ -30,6 +33,7 @@ def create(request: HttpRequest, order: wire.FineTune) -> dict:
         knobs=knobs,
         version=version,
         overflow=order.overflow,
+        not_before=start,
     )
     return wire.job(job)
 
@@ -55,7 +59,7 @@ def list_jobs(request: HttpRequest, limit: int = LIMIT, after: str = "") -> dict
         older = Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)
         found = found.filter(older)
     rows = list(found[: limit + 1])
-    return wire.page([wire.job(row) for row in rows[:limit]], has_more=len(rows) > limit)
+    return wire.page(wire.jobs(rows[:limit]), has_more=len(rows) > limit)
 
 
 @router.get("/training/fine_tune/{job_id}", response=wire.FineTuningJob, tags=["training"])
