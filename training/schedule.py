@@ -28,6 +28,8 @@ FRESH_SECONDS = 30
 class Slot:
     start: datetime | None
     end: datetime | None
+    place: int | None = None
+    """1 is next; None where it waits for its time."""
 
 
 def slots(also: Job | None = None) -> dict[str, Slot]:
@@ -41,11 +43,13 @@ def slots(also: Job | None = None) -> dict[str, Slot]:
     seconds = Lengths([*waiting, *running]).seconds
     ends = [_left(job, seconds) for job in running]
     ends += [0.0] * (workers() - len(running))
-    found = {}
-    for job, start in _starts(line.order(waiting), ends, now, seconds):
-        end = start + seconds(job)
-        found[job.pk] = Slot(*(_moment(now, offset) for offset in (start, end)))
-    return found
+    order = line.order(waiting)
+    turns = [job for job in order if line.since(job) <= now]
+    places = {job: place for place, job in enumerate(turns, 1)}
+    return {
+        job.pk: Slot(_moment(now, start), _moment(now, start + seconds(job)), places.get(job))
+        for job, start in _starts(order, ends, now, seconds)
+    }
 
 
 def slot(job: Job) -> Slot:
