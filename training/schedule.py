@@ -110,13 +110,15 @@ class Lengths:
     def _seconds(self, job: Job) -> float:
         """Return the forecast for what a job has still to do; inf where it is unknown."""
         counted = self.counts.get((job.version_id or "", job.base))
-        if not counted or not job.resolved:
+        if not counted:
             return inf
-        kept = lengths.kept(counted, job.resolved["max_length"], drops=job.overflow == recipe.DROP)
         try:
-            base = self.base(job.base)
-        except UserError:  # it will fail at once
+            base, numbers = self.base(job.base), job.resolved
+            kept = lengths.kept(counted, numbers["max_length"], drops=job.overflow == recipe.DROP)
+            found = forecast.forecast(base, job.method, numbers, kept, self.speed)
+        except UserError:  # its base is gone: it will fail at once
             return 0
-        found = forecast.forecast(base, job.method, job.resolved, kept, self.speed)
+        except KeyError:  # its numbers were frozen before some knob was there
+            return inf
         done = job.step / job.total_steps if job.total_steps else 0
         return found.seconds * max(0.0, 1 - done) if found else inf
