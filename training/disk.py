@@ -2,8 +2,10 @@
 left half written, and folders whose job is gone."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 
 from django.conf import settings
@@ -42,8 +44,13 @@ def _still_to_come(job: Job, find: Callable[[str], Base]) -> int:
 
 def used_bytes(job: Job) -> int:
     """Return what a job's attempts take; its examples are links."""
-    files = registry.run_folder(job).glob("attempt-*/**/*")
-    return sum(path.lstat().st_size for path in files if path.is_file())
+    found = 0
+    for attempt in registry.run_folder(job).glob("attempt-*"):
+        for folder, _folders, names in os.walk(attempt):
+            for name in names:
+                with suppress(FileNotFoundError):  # checkpoints are renamed and removed meanwhile
+                    found += os.lstat(os.path.join(folder, name)).st_size
+    return found
 
 
 def trim(job: Job) -> None:

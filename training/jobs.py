@@ -66,10 +66,10 @@ def _queue(job: Job) -> bool:
     numbers = drafts.resolved(job)
     as_read = {field: getattr(job, field) for field in drafts.DRAFT_FIELDS}
     with transaction.atomic():
-        if not _is_as_read(job.version):
-            return False
         if job.status == Status.DRAFT:  # one that waited for its data was let in before
             line.admit(job.owner_id)
+        if not _is_as_read(job.version):
+            return False
         moved = Job.objects.filter(pk=job.pk, status=job.status, **as_read).update(
             status=Status.QUEUED,
             resolved=numbers,

@@ -148,5 +148,5 @@ def admit(owner_id: int) -> None:
     Raises: UserError `queue_full`.
     """
     if settings.QUEUE_LIMIT:
-        get_user_model().objects.select_for_update().filter(pk=owner_id).first()
+        get_user_model().objects.select_for_update(no_key=True).filter(pk=owner_id).first()
         refuse_beyond_limit(owner_id)

@@ -132,3 +132,19 @@ def test_a_childs_log_stays_in_bounds(tmp_path, monkeypatch):
         "this", ["--version"], beat=lambda events: Order.GO_ON, log=tmp_path / "log.txt"
     )  # a module that is not there says so
     assert (tmp_path / "log.txt").stat().st_size < 10_000
+
+
+def test_of_all_attempts_the_two_newest_checkpoints_are_kept(tmp_path):
+    """A job that was paused twice holds no more on the disk than one that never was."""
+    import torch
+
+    from training.trainer import checkpoint
+
+    weight = torch.nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.AdamW([weight])
+    for attempt, steps in ((1, (1, 2, 3)), (2, (4,)), (3, (5,))):
+        for step in steps:
+            folder = tmp_path / f"attempt-{attempt}"
+            checkpoint.save(folder, step, {"weight": weight}, optimizer, {})
+    kept = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*"))
+    assert kept == ["attempt-2/checkpoint-00000004", "attempt-3/checkpoint-00000005"]
