@@ -30,6 +30,7 @@ EXPECTED: dict[str, Promise] = {
     "string_unprintable": _("눈에 보이는 한 줄의 글자"),
     "literal_error": _("{expected} 가운데 하나"),
     "int_parsing": _("정수"),
+    "int_type": _("정수"),
     "greater_than_equal": _("{ge} 이상의 수"),
     "less_than_equal": _("{le} 이하의 수"),
     "model_attributes_type": _("{{ }}로 묶은 JSON 객체"),

@@ -7,6 +7,7 @@ Every variable is listed in the README's settings table.
 import contextlib
 import ipaddress
 import secrets
+from datetime import datetime, time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -42,6 +43,18 @@ def integer(name: str, default: int, low: int, high: int) -> int:
     if value != int(value):
         raise ImproperlyConfigured(f"{name}={text(name)!r} must be a whole number.")
     return int(value)
+
+
+def clock(name: str, default: str) -> time:
+    """Read a time of day.
+
+    Raises: ImproperlyConfigured.
+    """
+    raw = text(name, default)
+    try:
+        return datetime.strptime(raw, "%H:%M").time()
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}={raw!r} must be a time such as 22:00.") from None
 
 
 def flag(name: str, default: bool) -> bool:
@@ -349,6 +362,8 @@ BROKER_FOLDER = DATA / "broker"
 
 # --- the product's own bounds -----------------------------------------------------------------
 MIN_EXAMPLES = integer("DADEUM_MIN_EXAMPLES", 200, 1, 1_000_000)
+QUEUE_LIMIT = integer("DADEUM_QUEUE_LIMIT", 10, 0, 10_000)
+NIGHT = clock("DADEUM_NIGHT", "22:00")
 PERSONAL_DATA = text("DADEUM_PERSONAL_DATA", "warn")
 if PERSONAL_DATA not in ("warn", "block"):
     raise ImproperlyConfigured("DADEUM_PERSONAL_DATA must be warn or block.")

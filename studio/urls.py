@@ -18,6 +18,7 @@ from studio.views import (
     people,
     reports,
     uploads,
+    waiting,
     wizard,
     writing,
 )
@@ -63,6 +64,13 @@ urlpatterns = [
     path("train/<str:pk>/comparison/", long.comparison, name="wizard-comparison"),
     path("train/<str:pk>/start/", wizard.start, name="wizard-start"),
     path("train/<str:pk>/discard/", wizard.discard, name="wizard-discard"),
+    path("train/<str:pk>/when/", waiting.draft_when, name="wizard-when"),
+    # the line
+    path("waiting/", waiting.page, name="line"),
+    path("waiting/<str:pk>/move/", waiting.move, name="line-move"),
+    path("waiting/<str:pk>/priority/", waiting.priority, name="line-priority"),
+    path("waiting/<str:pk>/rank/", waiting.rank, name="line-rank"),
+    path("waiting/<str:pk>/when/", waiting.when, name="line-when"),
     # models
     path("models/", models.models, name="models"),
     path("models/<str:pk>/", models.model, name="model"),

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -29,6 +30,8 @@ Said = queue.SimpleQueue[dict]
 TICK_SECONDS = 0.1
 GRACE_SECONDS = 15
 EXIT_USER_ERROR, EXIT_STOPPED = 2, 75
+LOG_BYTES = 8 * 2**20
+"""How large a child's log may grow; of a larger one the older half goes."""
 PASSED = (
     "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH",
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF",
@@ -101,7 +104,7 @@ def supervise(
             cwd=settings.ROOT,
         )
         try:
-            return _watch(process, line, beat)
+            return _watch(process, line, partial(_beat, beat, log))
         finally:
             end_group(process)
             process.wait()
@@ -123,7 +126,7 @@ def _watch(process: subprocess.Popen, line: Lifeline, beat: Callable) -> Outcome
         line.beat()
         if time.monotonic() >= next_beat or (ended and not is_behind):
             next_beat = time.monotonic() + settings.BEAT_SECONDS
-            order = _beat(beat, pending)
+            order = beat(pending)
             is_behind = order is None
             if order is Order.FENCED:
                 outcome.fenced = True
@@ -142,14 +145,27 @@ def _watch(process: subprocess.Popen, line: Lifeline, beat: Callable) -> Outcome
         time.sleep(TICK_SECONDS)
 
 
-def _beat(beat: Callable, events: list[dict]) -> Order | None:
+def _beat(beat: Callable, log: Path, events: list[dict]) -> Order | None:
     """Return the order, or None while the database is away."""
+    shorten(log)
     try:
         return beat(events)
     except (InterfaceError, OperationalError) as error:
         logger.warning("the database did not take a beat: %s", error)
         close_old_connections()
         return None
+
+
+def shorten(log: Path) -> None:
+    """Cut a log that has grown too large to its newer half; whoever appends to it goes on."""
+    if log.stat().st_size <= LOG_BYTES:
+        return
+    with log.open("r+b") as file:
+        file.seek(-(LOG_BYTES // 2), os.SEEK_END)
+        kept = file.read()
+        file.truncate(0)
+        file.seek(0)
+        file.write(kept.partition(b"\n")[2])
 
 
 def _read(process: subprocess.Popen, said: Said) -> None:

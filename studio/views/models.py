@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from studio.forms import NameForm
-from studio.views import lines
+from studio.line_forms import WhenForm
+from studio.views import lines, places
 from studio.views.sending import attached, in_threads
 from training import archive, drafts, history, jobs, naming, recipe_file, registry, samples
 from training.errors import UserError
@@ -49,6 +50,8 @@ def model(request: HttpRequest, pk: str) -> HttpResponse:
         "files": lines.files_of(tuned) if tuned else [],
         "name_form": NameForm(initial={"name": job.name}),
         "is_practice": samples.is_practice(job),
+        "row": places.of(job) if job.status == Job.Status.QUEUED else None,
+        "when_form": WhenForm.of(job),
         "held_out": samples.held_out(5) if job.version.is_sample else [],
     }
     return render(request, "models/model.html", context)

@@ -109,6 +109,13 @@ ROUTES: dict[str, Route] = {
     "train/<str:pk>/comparison/": Route(OWNER, DRAFT),
     "train/<str:pk>/start/": Route(OWNER, DRAFT, answers={"POST": 422}),  # not counted yet
     "train/<str:pk>/discard/": Route(OWNER, DRAFT),
+    "train/<str:pk>/when/": Route(OWNER, DRAFT, lambda mine: {"when": "night"}),
+    # the line
+    "waiting/": Route(EVERYBODY),
+    "waiting/<str:pk>/move/": Route(OWNER, JOB[::-1], lambda mine: {"step": "1"}),
+    "waiting/<str:pk>/priority/": Route(OWNER, JOB[::-1], lambda mine: {"priority": "-1"}),
+    "waiting/<str:pk>/rank/": Route(ADMINISTRATOR, ("queued",), lambda mine: {"priority": "0"}),
+    "waiting/<str:pk>/when/": Route(OWNER, JOB[::-1], lambda mine: {"when": "night"}),
     # models
     "models/": Route(EVERYBODY),
     "models/<str:pk>/": Route(OWNER, JOB),

@@ -91,7 +91,9 @@ BaseDownload.objects.create(owner=owner, repo="mansae/coming", status="fetching"
     lease_expires_at=now + timedelta(hours=9), seconds_left=200, **size)
 failed_download = BaseDownload.objects.create(owner=owner, repo="mansae/a-model-with-a-very-long-name-that-does-not-fit",
     status="failed", error={"code": "hub_gated", "params": {"repo": "mansae/a-model"}}, **size)
+Job.objects.create(owner=jiho, version=data, status="queued", name="지호의 학습", base="tiny", queued_at=now, priority=1)
 print(json.dumps({
+    "night": job("queued", "밤에 할 학습", not_before=now + timedelta(hours=9)).pk,
     "draft": job("draft", "작성 중인 모델", work="classify").pk,
     "long": long.pk, "empty": Job.objects.create(owner=owner, base="tiny", work="reference").pk,
     "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
@@ -111,6 +113,7 @@ PAGES = {
     "step 3 with long examples": "/train/{long}/data/", "step 3 empty": "/train/{empty}/data/", "discard": "/train/{draft}/discard/",
     "models": "/models/", "model done": "/models/{done}/", "model running": "/models/{running}/",
     "model queued": "/models/{queued}/", "model failed": "/models/{failed}/",
+    "line": "/waiting/", "model for the night": "/models/{night}/",
     "model cancelled": "/models/{cancelled}/", "rename": "/models/{done}/rename/",
     "delete": "/models/{done}/delete/", "cancel": "/models/{running}/cancel/",
     "data": "/data/", "unreadable": "/data/unreadable/", "dataset": "/data/{data}/", "dataset failed": "/data/{bad}/",
