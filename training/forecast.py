@@ -24,8 +24,6 @@ from training.supervise import supervise
 SHARES = {"bfloat16": 0.2, "float32": 0.5}
 """Part of the measured matrix speed that trainings of 135M parameters reach, by precision (2 cores of
 AMD Zen 5: 430 tokens a second of 920 GFLOPS; 2 cores of Intel without AMX: 336 of 320)."""
-ROW_TOKENS = 4096
-"""As trainer/batch.py packs them."""
 START_SECONDS = 12
 """Loading the base and the libraries."""
 RECENT = 5
@@ -79,7 +77,8 @@ def passes(resolved: dict) -> float:
 
 def row_tokens(resolved: dict, kept: Kept) -> float:
     """Return the tokens of the longest row that goes through the model at once."""
-    packed = min(resolved["batch_size"] * kept.tokens / max(1, kept.used), ROW_TOKENS)
+    at_once = resolved.get("row_tokens", recipe.ROW_TOKENS)
+    packed = min(resolved["batch_size"] * kept.tokens / max(1, kept.used), at_once)
     return max(packed, kept.longest_used)
 
 
@@ -141,7 +140,7 @@ def free_bytes() -> int:
     return shutil.disk_usage(settings.DATA).free
 
 
-ROW_KNOBS = ("batch_size", "max_length", "lora_rank")
+ROW_KNOBS = ("batch_size", "max_length", "lora_rank", "row_tokens")
 """What they do to memory depends on the length of the examples."""
 
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from studio.forms import NameForm
-from studio.views import lines
+from studio.views import clinic, lines
 from studio.views.sending import attached, in_threads
 from training import archive, drafts, history, jobs, naming, recipe_file, registry, samples
 from training.errors import UserError
@@ -50,6 +50,7 @@ def model(request: HttpRequest, pk: str) -> HttpResponse:
         "name_form": NameForm(initial={"name": job.name}),
         "is_practice": samples.is_practice(job),
         "held_out": samples.held_out(5) if job.version.is_sample else [],
+        **clinic.of(job),
     }
     return render(request, "models/model.html", context)
 

@@ -143,7 +143,7 @@ def test_packing_changes_nothing_for_each_family_that_is_packed(family, tmp_path
     rows = [torch.randint(3, 380, (n,), generator=generator).tolist() for n in (5, 40, 17)]
     corpus = _corpus([Encoded(row, [IGNORED] * 2 + row[2:]) for row in rows])
     trainable = lm.prepare(tmp_path, lm.FULL, rank=4, alpha=8, seed=0)
-    (pack,) = batch.packs(corpus, range(3))
+    (pack,) = batch.packs(corpus, range(3), 4096)
     loss = trainable.loss_sum(pack)
     loss.backward()
     reference = AutoModelForCausalLM.from_pretrained(
@@ -200,7 +200,7 @@ def test_the_loss_is_that_of_transformers_on_each_example_alone(tiny_base, monke
     )  # fmt: skip
     trainable = lm.prepare(tiny_base, lm.LORA, rank=4, alpha=8, seed=0)
     corpus = _corpus(encoded)
-    (pack,) = batch.packs(corpus, range(2))
+    (pack,) = batch.packs(corpus, range(2), 4096)
     reference = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
     expected = sum(
         float(reference(input_ids=torch.tensor([e.ids]), labels=torch.tensor([e.labels])).loss)

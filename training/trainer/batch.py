@@ -14,8 +14,6 @@ from training.datasets import store
 from training.errors import UserError
 
 CHUNK = 1000
-TOKEN_BUDGET = 4096
-"""Tokens that go through the model at once, unless a single example is longer."""
 
 
 @dataclass
@@ -110,7 +108,7 @@ class Pack:
         return self.ids_1T.shape[1]
 
 
-def packs(corpus: Corpus, indices: np.ndarray, budget: int = TOKEN_BUDGET) -> Iterator[Pack]:
+def packs(corpus: Corpus, indices: np.ndarray, budget: int) -> Iterator[Pack]:
     """Put examples into as few packs as fit the budget, long ones first."""
     groups: list[tuple[int, list[int]]] = []
     for index in sorted(indices, key=corpus.length, reverse=True):

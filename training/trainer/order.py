@@ -32,6 +32,8 @@ class Order:
     """cut at max_length, drop the example, or fail the run."""
     checkpoint_seconds: float = 60
     """0 writes a checkpoint after every step."""
+    row_tokens: int = 4096
+    """Tokens that go through the model at once, unless a single example is longer."""
 
     @classmethod
     def read(cls, run: Path, attempt: int) -> "Order":

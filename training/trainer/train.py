@@ -64,7 +64,7 @@ class Run:
         self.trainable = lm.prepare(
             order.base, order.method, rank=order.lora_rank, alpha=order.lora_alpha, seed=order.seed
         )
-        self.budget = batch.TOKEN_BUDGET if self.trainable.is_packable else 1
+        self.budget = order.row_tokens if self.trainable.is_packable else 1
         self.validation_packs = list(batch.packs(self.corpus, self.validation, self.budget))
         self.parameters = dict(self.trainable.parameters())
         self.optimizer = torch.optim.AdamW(
