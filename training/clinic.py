@@ -294,7 +294,8 @@ def cure(job: Job, key: str) -> Treatment:
         if key == FETCH:
             fields["version"] = editing.refresh(_data(job).dataset)
         draft = drafts.retry(job)
-        drafts.edit(draft, **fields)
+        if fields:
+            drafts.edit(draft, **fields)
     if chosen.opens or draft.status != Job.Status.DRAFT:
         return Treatment(draft, chosen)
     try:
