@@ -16,13 +16,12 @@ import tiny
 from django.utils import timezone
 from safetensors.torch import load_file, save_file
 
-from training import clinic, clinic_words, drafts, jobs, runs, tasks, wire
+from training import clinic, clinic_words, drafts, jobs, registry, runs, tasks, wire
 from training.datasets import versions
 from training.errors import UserError
 from training.models import Dataset, DatasetVersion, Job, JobEvent
 
 pytestmark = pytest.mark.django_db
-GIGABYTE = 2**30
 FAST = {"epochs": 1, "validation_share": 0}
 
 
@@ -87,11 +86,11 @@ def heavy(models_folder, version, settings) -> Job:
 
 
 def limit_address_space(monkeypatch, more_bytes: int) -> None:
-    """Let trainers, once they load the model, take so much more of addresses and nothing beyond."""
+    """Let trainers, once they begin, take so much more of addresses and nothing beyond."""
     beat = jobs.beat
 
     def limiting(job, events):
-        if any(event.get("phase") == "loading" for event in events):
+        if any(event["kind"] == "start" for event in events):
             for child in psutil.Process().children():
                 most = child.memory_info().vms + more_bytes
                 child.rlimit(resource.RLIMIT_AS, (most, most))
@@ -100,23 +99,28 @@ def limit_address_space(monkeypatch, more_bytes: int) -> None:
     monkeypatch.setattr(jobs, "beat", limiting)
 
 
+def told(job: Job) -> str:
+    return (registry.attempt_folder(job) / "log.txt").read_text()[-600:]
+
+
 def cured_until_it_fits(job: Job) -> list[int]:
     """Press the first cure while it is smaller rows; return the rows of each try, the last of which
     succeeded."""
     rows = [job.resolved["row_tokens"]]
     while job.status != "succeeded":
-        assert clinic.diagnose(job).best.key == clinic.ROWS
+        assert clinic.diagnose(job).best.key == clinic.ROWS, (job.error, rows, told(job))
         job = run(press(job))
         rows.append(job.resolved["row_tokens"])
         assert len(rows) < 6
     return rows
 
 
-def test_memory_that_is_refused_is_cured_by_smaller_rows(heavy, monkeypatch):
-    limit_address_space(monkeypatch, int(0.9 * GIGABYTE))
+def test_memory_that_is_refused_is_cured_by_smaller_rows(heavy, monkeypatch, settings):
+    settings.BEAT_SECONDS = 0.02
+    limit_address_space(monkeypatch, 350 << 20)
     job = run(heavy)
     code, cures = codes(job)
-    assert (job.status, code) == ("failed", "out_of_memory")
+    assert (job.status, code) == ("failed", "out_of_memory"), (job.error, told(job))
     assert cures == [clinic.ROWS, clinic.RANK, clinic.SAME]  # no example is long
     rows = cured_until_it_fits(job)
     assert rows[0] == 4096 and rows == sorted(rows, reverse=True) and rows[-1] <= 2048
