@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from training import bases, clinic, recipe
@@ -132,4 +131,4 @@ def _named(key: str, value: object) -> str:
         return str(recipe.OVERFLOWS[str(value)])
     if key == "base":
         return bases.name(str(value))
-    return _now("{number}판").format(number=getattr(value, "number", "–"))
+    return str(_("{number}판")).format(number=getattr(value, "number", "–"))
