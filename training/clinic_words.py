@@ -23,34 +23,35 @@ class Words:
     """What it changes, in one or two sentences."""
 
 
-MENDED = _("고쳐서 다시 시작")
+BEST = _("고쳐서 다시 시작")
+"""The button of the recommended cure, where nothing is left to decide."""
 CURES: "dict[str, tuple[Text, Text]]" = {
     clinic.ROWS: (
-        MENDED,
+        _("한 번에 적게 계산하기"),
         _("한 번에 계산하는 토큰을 줄입니다({old} → {new}). 결과는 같고 조금 느립니다."),
     ),
     clinic.SHORTER: (
-        MENDED,
+        _("최대 길이 줄이기"),
         _("예제 최대 길이를 줄입니다({old} → {new}토큰). 이보다 긴 예제는 뒤를 자릅니다."),
     ),
     clinic.LORA: (
-        MENDED,
+        _("PEFT로 바꾸기"),
         _(
             "전체 미세 조정(Full) 대신 효율적인 미세 조정(PEFT)으로 학습합니다. 메모리를 훨씬 적게 씁니다."
         ),
     ),
     clinic.RANK: (
-        MENDED,
+        _("LoRA 랭크 줄이기"),
         _("LoRA 랭크를 줄입니다({old} → {new}). 곁에 붙이는 부분이 작아져 메모리를 덜 씁니다."),
     ),
     clinic.SLOWER: (
-        MENDED,
+        _("학습률 낮추기"),
         _(
             "학습률을 낮추고({old} → {new}) 준비 구간을 늘립니다({old_warmup} → {new_warmup}). 더 천천히, 흔들리지 않게 배웁니다."
         ),
     ),
     clinic.FULL: (
-        MENDED,
+        _("Full로 바꾸기"),
         _("PEFT 대신 모델 전체를 학습합니다(Full). 메모리와 디스크를 더 씁니다."),
     ),
     clinic.LONGER: (
@@ -90,8 +91,15 @@ FIELDS: "dict[str, Text]" = {
 }
 
 
-def say(cure: Cure) -> Words:
+def is_sure(cure: Cure) -> bool:
+    """Say whether it mends something without asking."""
+    return not cure.opens and cure.key != clinic.SAME
+
+
+def say(cure: Cure, is_best: bool = False) -> Words:
     label, text = CURES[cure.key]
+    if is_best and is_sure(cure):
+        label = BEST
     return Words(str(label), str(text).format_map(_shown(cure.facts)))
 
 
@@ -108,8 +116,7 @@ def _share(value: float) -> str:
 def promise(job: Job) -> str:
     """Say what would be changed to train a failed job again; nothing where only a person can tell."""
     best = clinic.diagnose(job).best
-    is_sure = not best.opens and best.key != clinic.SAME
-    return say(best).text if is_sure else ""
+    return say(best).text if is_sure(best) else ""
 
 
 def change(one: Change) -> str:

@@ -47,7 +47,11 @@ class Visit:
 
     @cached_property
     def choices(self) -> list[Choice]:
-        return [Choice(cure.key, clinic_words.say(cure)) for cure in self.diagnosis.cures]
+        best = self.diagnosis.best
+        return [
+            Choice(cure.key, clinic_words.say(cure, is_best=cure is best))
+            for cure in self.diagnosis.cures
+        ]
 
     @property
     def best(self) -> Choice:

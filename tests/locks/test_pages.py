@@ -67,7 +67,7 @@ for one in (done, running):
     JobEvent.objects.create(job=one, attempt=1, kind="checkpoint", step=27)
 failed = job("failed", "실패한 학습", error={"code": "trainer_crashed", "params": {"exit_code": 1}}, finished_at=now)
 JobEvent.objects.create(job=failed, attempt=1, kind="error", data=failed.error)
-ailing = [job("failed", f"실패한 학습: {code}", error={"code": code, "params": {"step": 9}}, finished_at=now)
+ailing = [job("failed", f"실패한 학습: {code}", error={"code": code, "params": {"step": 9, "slug": "tiny"}}, finished_at=now)
     for code in ("out_of_memory", "disk_full", "base_missing", "loss_not_a_number")]
 job("failed", "메모리를 줄여 다시 한 학습", parent=ailing[0], knobs={"row_tokens": 2048}, error=ailing[0].error)
 faulty = version("점검한 데이터.jsonl", example_count=60)
