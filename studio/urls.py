@@ -7,6 +7,7 @@ import training.api
 from studio.api import api
 from studio.views import (
     bases,
+    clinic,
     datasets,
     frame,
     guide,
@@ -88,6 +89,7 @@ urlpatterns = [
     path("models/<str:pk>/recipe/", models.recipe, name="model-recipe"),
     path("models/<str:pk>/download/", models.download, name="model-download"),
     path("models/<str:pk>/retry/", models.retry, name="model-retry"),
+    path("models/<str:pk>/cure/", clinic.cure, name="model-cure"),
     # base models
     path("bases/", bases.bases, name="bases"),
     path("bases/fetch/", bases.fetch, name="base-fetch"),

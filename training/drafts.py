@@ -71,11 +71,7 @@ def edit(job: Job, **fields) -> None:
 def retry(job: Job) -> Job:
     """Return a new draft with the same settings and data."""
     draft = create_draft(job.owner, parent=job)
-    edit(
-        draft,
-        name=job.name, method=job.method, base=job.base, knobs=job.knobs, overflow=job.overflow,
-        version=job.version, work=job.work, foundation=job.foundation, probes=job.probes,
-    )  # fmt: skip
+    edit(draft, **{field: getattr(job, field) for field in DRAFT_FIELDS - {"not_before"}})
     return draft
 
 

@@ -55,6 +55,24 @@ def start(job: Job, seen: str | None = None) -> None:
     job.refresh_from_db()
 
 
+def start_when_read(job: Job) -> None:
+    """Start a draft; one whose data is read, counted or checked just now gets in line by itself once
+    that is done.
+
+    Raises: UserError as `start`.
+    """
+    try:
+        start(job)
+    except UserError as error:
+        if error.code not in PENDING:
+            raise
+        drafted = Job.objects.filter(pk=job.pk, status=Status.DRAFT, version=job.version_id)
+        if not drafted.update(status=Status.VALIDATING):
+            raise UserError("draft_changed") from None
+        holding.freeze(job.version)
+        proceed(job)
+
+
 def _look_again(job: Job) -> None:
     """Read a job and its data in one look: a draft's data may be deleted at any time."""
     job.refresh_from_db(from_queryset=Job.objects.select_related("version"))

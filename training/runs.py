@@ -11,7 +11,7 @@ from functools import partial
 
 from django.conf import settings
 
-from training import jobs, line, registry, tasks
+from training import causes, jobs, line, registry, tasks
 from training.datasets import reports, versions
 from training.errors import UserError
 from training.leases import Order
@@ -77,7 +77,7 @@ def _train(job: Job) -> None:
         jobs.fail(job, error.as_dict())
         return
     except OSError as error:
-        jobs.crashed(job, UserError("disk_trouble", reason=error.strerror or str(error)).as_dict())
+        jobs.crashed(job, causes.of_disk(error))
         return
     outcome = supervise(
         "training.trainer",
@@ -103,13 +103,13 @@ def settle(job: Job, outcome: Outcome) -> None:
     elif outcome.is_done:
         _finish(job)
     elif outcome.is_users_error:
-        jobs.fail(job, outcome.error or {})
+        jobs.fail(job, causes.of_refusal(outcome.error or {}))
     elif _wants_cancel(job):
         jobs.stopped(job)
     elif outcome.is_stopped or outcome.sent_home:
         jobs.release(job)
     else:
-        jobs.crashed(job, _cause(outcome))
+        jobs.crashed(job, causes.of_crash(outcome))
 
 
 def _finish(job: Job) -> None:
@@ -124,10 +124,3 @@ def _finish(job: Job) -> None:
 
 def _wants_cancel(job: Job) -> bool:
     return Job.objects.filter(pk=job.pk, cancel_requested=True).exists()
-
-
-def _cause(outcome: Outcome) -> dict:
-    """Say what a crash looks like from outside."""
-    if outcome.exit_code == -9:
-        return UserError("trainer_killed").as_dict()
-    return UserError("trainer_crashed", exit_code=outcome.exit_code).as_dict()

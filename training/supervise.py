@@ -21,7 +21,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
-from training import tasks
+from training import memory, tasks
 from training.leases import Order
 from training.lifeline import Lifeline, end_group
 
@@ -44,6 +44,8 @@ class Outcome:
     fenced: bool = False
     sent_home: bool = False
     """Whether the child was asked to stop because its worker goes home."""
+    was_short_of_memory: bool = False
+    """Whether the kernel ended a process for want of memory meanwhile, or the child held nearly all."""
     error: dict | None = None
     """What the child said was wrong ({"code", "params"}), for EXIT_USER_ERROR."""
     results: dict[str, dict] = field(default_factory=dict)
@@ -120,10 +122,12 @@ def _watch(process: subprocess.Popen, line: Lifeline, beat: Callable) -> Outcome
     pending: list[dict] = []
     next_beat = asked_at = 0.0
     is_behind = False  # the database did not take the last beat
+    kills, peak_bytes = memory.kills(), 0
     while True:
         ended = process.poll() is not None and not reader.is_alive()
         _collect(said, pending, outcome)
         line.beat()
+        peak_bytes = memory.peak_bytes(process.pid) or peak_bytes
         if time.monotonic() >= next_beat or (ended and not is_behind):
             next_beat = time.monotonic() + settings.BEAT_SECONDS
             order = beat(pending)
@@ -141,6 +145,8 @@ def _watch(process: subprocess.Popen, line: Lifeline, beat: Callable) -> Outcome
             end_group(process)
         if ended and not pending:
             outcome.exit_code = process.returncode
+            is_near = memory.is_near_limit(peak_bytes)
+            outcome.was_short_of_memory = is_near or memory.kills() > kills
             return outcome
         time.sleep(TICK_SECONDS)
 

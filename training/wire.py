@@ -11,7 +11,7 @@ from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError
 
-from training import naming, recipe, report_words, schedule, wording
+from training import clinic_words, naming, recipe, report_words, schedule, wording
 from training.bases import Base
 from training.datasets import store, versions
 from training.models import DataReport, DatasetVersion, Job, TunedModel
@@ -272,7 +272,9 @@ def problem(row: Job) -> dict | None:
     if not row.queued_at:
         is_base = row.error["code"].startswith(("base_", "gate_"))
         field = "base_model" if is_base else "training_file"
-    return _problem(row.error, field)
+    found = _problem(row.error, field)
+    found["message"] = f"{found['message']} {clinic_words.promise(row)}".strip()
+    return found
 
 
 def _problem(error: dict, field: str | None) -> dict:

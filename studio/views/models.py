@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from studio.forms import NameForm
 from studio.line_forms import WhenForm
-from studio.views import lines, places
+from studio.views import clinic, lines, places
 from studio.views.sending import attached, in_threads
 from training import archive, drafts, history, jobs, naming, recipe_file, registry, samples
 from training.errors import UserError
@@ -53,6 +53,7 @@ def model(request: HttpRequest, pk: str) -> HttpResponse:
         "row": places.of(job) if job.status == Job.Status.QUEUED else None,
         "when_form": WhenForm.of(job),
         "held_out": samples.held_out(5) if job.version.is_sample else [],
+        **clinic.of(job),
     }
     return render(request, "models/model.html", context)
 

@@ -131,6 +131,7 @@ ROUTES: dict[str, Route] = {
     "models/<str:pk>/rename/": Route(OWNER, JOB, lambda mine: {"name": "b"}),
     "models/<str:pk>/delete/": Route(OWNER, JOB),
     "models/<str:pk>/retry/": Route(OWNER, JOB),
+    "models/<str:pk>/cure/": Route(OWNER, JOB, answers={"POST": 422}),  # none of them failed
     # base models
     "bases/": Route(EVERYBODY),
     "bases/fetch/": Route(ADMINISTRATOR, form=_repo),

@@ -67,6 +67,9 @@ for one in (done, running):
     JobEvent.objects.create(job=one, attempt=1, kind="checkpoint", step=27)
 failed = job("failed", "실패한 학습", error={"code": "trainer_crashed", "params": {"exit_code": 1}}, finished_at=now)
 JobEvent.objects.create(job=failed, attempt=1, kind="error", data=failed.error)
+ailing = [job("failed", f"실패한 학습: {code}", error={"code": code, "params": {"step": 9, "slug": "tiny"}}, finished_at=now)
+    for code in ("out_of_memory", "disk_full", "base_missing", "loss_not_a_number")]
+job("failed", "메모리를 줄여 다시 한 학습", parent=ailing[0], knobs={"row_tokens": 2048}, error=ailing[0].error)
 faulty = version("점검한 데이터.jsonl", example_count=60)
 editing.add(faulty.dataset, [
     Example((Message("user", f"연락처 {name}"), Message("assistant", text)))
@@ -97,7 +100,8 @@ print(json.dumps({
     "draft": job("draft", "작성 중인 모델", work="classify").pk,
     "long": long.pk, "empty": Job.objects.create(owner=owner, base="tiny", work="reference").pk,
     "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
-    "done": done.pk, "running": running.pk, "failed": failed.pk, "data": data.dataset.pk,
+    "done": done.pk, "running": running.pk, "failed": failed.pk,
+    "memory": ailing[0].pk, "disk": ailing[1].pk, "gone": ailing[2].pk, "retried": Job.objects.get(parent=ailing[0]).pk, "data": data.dataset.pk,
     "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "key": key.pk,
     "jiho": jiho.pk, "faulty": faulty.dataset.pk, "faulty_draft": Job.objects.create(
         owner=owner, base="tiny", name="점검", version=versions.newest(faulty.dataset)).pk}))
@@ -114,7 +118,8 @@ PAGES = {
     "models": "/models/", "model done": "/models/{done}/", "model running": "/models/{running}/",
     "model queued": "/models/{queued}/", "model failed": "/models/{failed}/",
     "line": "/waiting/", "model for the night": "/models/{night}/",
-    "model cancelled": "/models/{cancelled}/", "rename": "/models/{done}/rename/",
+    "failed for memory": "/models/{memory}/", "failed for disk": "/models/{disk}/", "failed for its base": "/models/{gone}/",
+    "another try": "/models/{retried}/", "model cancelled": "/models/{cancelled}/", "rename": "/models/{done}/rename/",
     "delete": "/models/{done}/delete/", "cancel": "/models/{running}/cancel/",
     "data": "/data/", "unreadable": "/data/unreadable/", "dataset": "/data/{data}/", "dataset failed": "/data/{bad}/",
     "report": "/data/{faulty}/report/", "dataset checked": "/data/{faulty}/", "finding": "/data/{faulty}/?finding=broken",

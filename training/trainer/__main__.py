@@ -1,13 +1,14 @@
 """`python -m training.trainer RUN_FOLDER --attempt N`: one attempt, with its ending as exit code."""
 
 import argparse
-import errno
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from training import lifeline
+from training.errors import NO_ROOM
 
 
 def main() -> int:
@@ -45,7 +46,8 @@ def main() -> int:
     except Exception as error:
         if not is_disk_full(error):
             raise
-        traceback.print_exc()
+        with suppress(OSError):  # the log may lie on the same disk
+            traceback.print_exc()
         return refuse(UserError("disk_full"))
     return 0
 
@@ -59,8 +61,9 @@ def refuse(error) -> int:
 
 def is_disk_full(error: Exception) -> bool:
     """safetensors tells it by text alone."""
-    is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-    return is_full or f"os error {errno.ENOSPC}" in str(error)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return True
+    return any(f"os error {number}" in str(error) for number in NO_ROOM)
 
 
 if __name__ == "__main__":
