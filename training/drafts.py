@@ -44,6 +44,7 @@ def _untouched(owner) -> Job | None:
         "knobs": {},
         "method": recipe.LORA,
         "work": "",
+        "probes": [],
     }
     drafts = Job.objects.filter(owner=owner, status=Status.DRAFT, parent=None, **nothing)
     return drafts.filter(overflow=recipe.CUT).first()
@@ -74,7 +75,7 @@ def retry(job: Job) -> Job:
     edit(
         draft,
         name=job.name, method=job.method, base=job.base, knobs=job.knobs, overflow=job.overflow,
-        version=job.version, work=job.work,
+        version=job.version, work=job.work, probes=job.probes,
     )  # fmt: skip
     return draft
 

@@ -5,9 +5,12 @@ each with the lowest and highest loss of those it stands for, so that no spike i
 """
 
 from functools import cached_property
+from typing import Any
 
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, FloatField, Func, QuerySet
+from django.db.models.sql.compiler import SQLCompiler
 
 from training.models import Job, JobEvent
 
@@ -17,7 +20,7 @@ LOSSES = {"metrics": "loss", "validation": "validation_loss"}
 FIGURES = ("learning_rate", "gradient_norm", "tokens_per_second", "memory_bytes")
 """What a point of `metrics` says beside its loss, as it was at its last step."""
 BEGINNINGS = ("start", "resumed")
-MARKS = ("crash", "resumed", "early_stop")
+MARKS = ("crash", "resumed")
 CHARTED = ("metrics", "validation", "best", "probe", "probes")
 """Events that are shown as curves, marks and answers, and so are no lines of the log."""
 MOST_MARKS, MOST_CUTS = 40, 200
@@ -38,11 +41,15 @@ class Number(Func):
         super().__init__(F("data"))
         self.key = key
 
-    def as_sqlite(self, compiler, connection, **more):  # noqa: ANN001, ANN201 - Django's own
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **more: Any
+    ) -> tuple[str, Any]:
         template = f"JSON_EXTRACT(%(expressions)s, '$.{self.key}')"
         return self.as_sql(compiler, connection, template=template)
 
-    def as_postgresql(self, compiler, connection, **more):  # noqa: ANN001, ANN201
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **more: Any
+    ) -> tuple[str, Any]:
         template = f"(%(expressions)s ->> '{self.key}')::float8"
         return self.as_sql(compiler, connection, template=template)
 
@@ -116,7 +123,7 @@ class History:
 
     @cached_property
     def marks(self) -> list[dict]:
-        """Return where the run stopped, went on or ended early, oldest first."""
+        """Return where the run stopped and where it went on, oldest first."""
         found = self.job.events.filter(kind__in=MARKS).order_by()
         newest = sorted(found, key=lambda event: event.pk)[-MOST_MARKS:]
         return [

@@ -20,7 +20,8 @@ Status = Job.Status
 MAX_CRASHES = 3
 """Crashes in a row without a new checkpoint after which a job fails."""
 PROGRESS_KEYS = (
-    "phase", "loss", "validation_loss", "epoch", "tokens_per_second", "seconds_left", "trained_tokens"
+    "phase", "loss", "validation_loss", "epoch", "tokens_per_second", "seconds_left", "trained_tokens",
+    "learning_rate", "gradient_norm", "memory_bytes",
 )  # fmt: skip
 
 

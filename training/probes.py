@@ -15,7 +15,7 @@ from training.models import JobEvent
 MOST, LETTERS = 3, 500
 """How many questions a user may choose, and how long each may be."""
 MOST_MOMENTS = 16
-MOST_WORDS = 400
+MOST_WORDS = 150
 """Of longer answers what changed is not looked for."""
 HEAD_LETTERS = 320
 """What is seen of an answer before it is unfolded."""
@@ -30,7 +30,9 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Said:
+    """A text as it is shown."""
+
     head: list[Piece]
     rest: list[Piece]
     """What is folded away; empty for short answers."""
@@ -47,15 +49,17 @@ class Moment:
     pk: int
     step: int
     epoch: float
-    answers: list[Answer]
+    answers: list[Said]
 
 
 @dataclass(frozen=True)
 class Question:
-    text: str
-    expected: str
+    place: str
+    """1, 2 or 3."""
+    asked: Said
+    expected: Said
     """Empty where nobody knows."""
-    answers: list[tuple[Moment, Answer]]
+    answers: list[tuple[Moment, Said]]
     """The newest first."""
 
 
@@ -68,6 +72,11 @@ class Watch:
     """The oldest first."""
     newest: int
     """Id of the latest event that it is made of; 0 where there is none."""
+
+    @property
+    def last(self) -> int:
+        """The place of the last moment."""
+        return len(self.moments) - 1
 
 
 def cleaned(texts: Iterable[str]) -> list[str]:
@@ -90,10 +99,16 @@ def watch(history: History) -> Watch:
     expected += [""] * (len(texts) - len(expected))
     moments = _moments(history, len(texts))
     questions = [
-        Question(text, known, [(one, one.answers[place]) for one in reversed(moments)])
+        Question(
+            str(place + 1),
+            _said(text),
+            _said(known),
+            [(one, one.answers[place]) for one in reversed(moments)],
+        )
         for place, (text, known) in enumerate(zip(texts, expected, strict=False))
     ]
-    return Watch(questions, moments, newest(history))
+    latest = [moment.pk for moment in moments[-1:]] + [asked.pk if asked else 0]
+    return Watch(questions, moments, max(latest))
 
 
 def _moments(history: History, questions: int) -> list[Moment]:
@@ -101,9 +116,9 @@ def _moments(history: History, questions: int) -> list[Moment]:
     picked = _spread([latest[step] for step in sorted(latest)])
     events = [event for _pk, event in sorted(JobEvent.objects.in_bulk(picked).items())]
     texts = [_answers(event, questions) for event in events]
-    compared = [[_answer(text) for text in said] for said in texts[:1]]
+    compared = [[_said(text) for text in said] for said in texts[:1]]
     compared += [
-        [_answer(text, before) for before, text in zip(*pair, strict=True)]
+        [_said(text, before) for before, text in zip(*pair, strict=True)]
         for pair in pairwise(texts)
     ]
     return [
@@ -125,7 +140,7 @@ def _spread(pks: list[int]) -> list[int]:
     return pks if stride == 1 else [*pks[:-1:stride], pks[-1]]
 
 
-def _answer(text: str, before: str | None = None) -> Answer:
+def _said(text: str, before: str | None = None) -> Said:
     pieces = [Piece(text)] if before is None else changes(before, text)
     return _folded(pieces)
 
@@ -136,27 +151,30 @@ def changes(before: str, text: str) -> list[Piece]:
     if max(len(old), len(new)) > MOST_WORDS:
         return [Piece(text)]
     same = [False] * len(new)
-    words = ([word.strip() for word in found] for found in (old, new))
-    for block in SequenceMatcher(None, *words, autojunk=False).get_matching_blocks():
+    words = [[word.strip() for word in found] for found in (old, new)]
+    matcher = SequenceMatcher(None, words[0], words[1], autojunk=False)
+    for block in matcher.get_matching_blocks():
         same[block.b : block.b + block.size] = [True] * block.size
     parts = groupby(zip(new, same, strict=True), key=lambda part: part[1])
     return [Piece("".join(word for word, _ in run), not is_same) for is_same, run in parts]
 
 
-def _folded(pieces: list[Piece]) -> Answer:
+def _folded(pieces: list[Piece]) -> Said:
     """Part pieces where the head is full; an answer that is hardly longer is not folded."""
     if sum(len(piece.text) for piece in pieces) <= HEAD_LETTERS * 1.25:
-        return Answer(pieces, [])
+        return Said(pieces, [])
     head: list[Piece] = []
     room = HEAD_LETTERS
     for place, piece in enumerate(pieces):
         if len(piece.text) > room:
             end = _end_of_word(piece.text, room)
             rest = Piece(piece.text[end:], piece.is_new)
-            return Answer([*head, Piece(piece.text[:end], piece.is_new)], [rest, *pieces[place + 1 :]])
+            return Said(
+                [*head, Piece(piece.text[:end], piece.is_new)], [rest, *pieces[place + 1 :]]
+            )
         head.append(piece)
         room -= len(piece.text)
-    return Answer(head, [])
+    return Said(head, [])
 
 
 def _end_of_word(text: str, room: int) -> int:
