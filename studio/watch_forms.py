@@ -13,12 +13,13 @@ class ProbesForm(forms.Form):
     def __init__(self, job: Job, data: object = None) -> None:
         initial = {f"probe_{place}": text for place, text in enumerate(job.probes, 1)}
         super().__init__(data, initial=initial)
+        too_long = _("질문은 {limit}자까지 적을 수 있습니다.").format(limit=probes.LETTERS)
         for place in range(1, probes.MOST + 1):
             self.fields[f"probe_{place}"] = forms.CharField(
                 label=_("질문 {number}").format(number=place),
                 max_length=probes.LETTERS,
                 required=False,
-                error_messages={"max_length": _("질문은 %(limit_value)d자까지 적을 수 있습니다.")},
+                error_messages={"max_length": too_long},
                 widget=forms.Textarea(attrs={"rows": 2, "autocomplete": "off"}),
             )
 

@@ -140,5 +140,4 @@ def work_of(job: Job) -> str:
 
 
 def data_of(job: Job) -> str:
-    version = job.version
-    return f"{version.dataset} {_('{number}판').format(number=version.number)}"
+    return _("{name} {number}판").format(name=job.version.dataset, number=job.version.number)

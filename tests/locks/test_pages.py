@@ -59,10 +59,17 @@ done = job("succeeded", "문의 분류 도우미", step=90, total_steps=90, star
 TunedModel.objects.create(owner=owner, name=done.name, job=done, base="tiny", method="lora", size_bytes=99999)
 running = job("running", "이름이 아주 길어서 한 줄에 들어가지 않는 지금 학습하고 있는 모델입니다", step=30, total_steps=90,
     attempt=1, token="held", lease_expires_at=now + timedelta(hours=9), started_at=now,
-    progress={"epoch": 1, "loss": 0.9, "tokens_per_second": 800, "seconds_left": 100})
+    progress={"epoch": 1, "loss": 0.9, "tokens_per_second": 800, "seconds_left": 100,
+    "learning_rate": 0.000187, "gradient_norm": 0.83, "memory_bytes": 3 << 30})
 for one in (done, running):
     for step in range(0, one.step, 3):
-        JobEvent.objects.create(job=one, attempt=1, kind="metrics", step=step, data={"loss": 2 - step / 60, "epoch": step / 30})
+        JobEvent.objects.create(job=one, attempt=1, kind="metrics", step=step, data={"loss": 2 - step / 60, "epoch": step / 30,
+            "learning_rate": 0.0002 - step / 1e6, "gradient_norm": 1 + step % 2, "tokens_per_second": 800, "memory_bytes": 3 << 30})
+    JobEvent.objects.create(job=one, attempt=1, kind="probes", data={"questions": ["날씨는 어때요?", "What now? " * 99], "expected": ["맑습니다.", ""]})
+    for step in (0, 15, 27):
+        JobEvent.objects.create(job=one, attempt=1, kind="probe", step=step, data={"answers": [f"맑고 {step}도입니다.", f"{step} " + "no rain " * 99]})
+    JobEvent.objects.create(job=one, attempt=1, kind="best", step=27, data={"validation_loss": 1.5})
+    JobEvent.objects.create(job=one, attempt=1, kind="crash", step=15, data={"code": "worker_lost", "params": {}})
     JobEvent.objects.create(job=one, attempt=1, kind="validation", step=27, data={"validation_loss": 1.5})
     JobEvent.objects.create(job=one, attempt=1, kind="checkpoint", step=27)
 failed = job("failed", "실패한 학습", error={"code": "trainer_crashed", "params": {"exit_code": 1}}, finished_at=now)
@@ -110,6 +117,7 @@ PAGES = {
     "step 3": "/train/{draft}/data/",
     "step 3 with long examples": "/train/{long}/data/", "step 3 empty": "/train/{empty}/data/", "discard": "/train/{draft}/discard/",
     "models": "/models/", "model done": "/models/{done}/", "model running": "/models/{running}/",
+    "compare": "/models/compare/?job={done}&job={running}", "compare all": "/models/compare/?job={running}&job={done}&all=1",
     "model queued": "/models/{queued}/", "model failed": "/models/{failed}/",
     "model cancelled": "/models/{cancelled}/", "rename": "/models/{done}/rename/",
     "delete": "/models/{done}/delete/", "cancel": "/models/{running}/cancel/",
