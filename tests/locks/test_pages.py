@@ -297,3 +297,54 @@ def test_no_page_is_too_wide_in_english(member, rows, studio):
             faults[name] = member.evaluate(TOO_WIDE)
     member.context.clear_cookies(name="language")
     assert not faults
+
+
+NEW_ANSWER = """
+from training.models import Job, JobEvent
+JobEvent.objects.create(job_id="{running}", attempt=1, kind="probe", step=30, data={{"answers": ["새 답변입니다.", "new"]}})
+"""
+
+
+def test_new_answers_come_without_losing_what_the_reader_looks_at(member, rows, studio):
+    member.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    member.goto(studio.url + PAGES["model running"].format_map(rows))
+    panel = member.locator("#probes")
+    expect(panel.locator("[data-moment-name]")).to_have_text("학습 반복 0.9")
+    member.locator("#moment-before").click()
+    expect(panel.locator("[data-moment-name]")).to_have_text("학습 반복 0.5")
+    panel.locator("li.shown summary").first.click()
+    studio.shell(NEW_ANSWER.format_map(rows))
+    expect(panel.locator("[data-moment]")).to_have_count(8)  # two questions, four times
+    expect(panel.locator("[data-moment-name]")).to_have_text("학습 반복 0.5")
+    expect(panel.locator("li.shown details").first).to_have_attribute("open", "")
+    member.locator("#moment-slider").press("End")
+    expect(panel.locator("li.shown").first).to_contain_text("새 답변입니다.")
+    expect(member.locator("#moment-after")).to_be_disabled()
+
+
+def test_runs_are_chosen_in_the_list_while_it_is_polled(member, rows, studio):
+    member.goto(studio.url + "/models/")
+    for name in ("done", "running"):
+        member.locator(f"#pick-{rows[name]}").check()
+    with member.expect_response(lambda answer: "/models/?page=" in answer.url):
+        pass
+    member.evaluate(DRAWN)
+    expect(member.locator(f"#pick-{rows['done']}")).to_be_checked()
+    member.get_by_role("button", name="함께 보기").click()
+    expect(member.locator("[data-run]")).to_have_count(2)
+    expect(member.locator("[data-losses] canvas")).to_have_count(2)
+    member.get_by_role("link", name="같은 설정도 보기").click()
+    expect(member.locator("#differences-title")).to_have_text("모든 설정")
+
+
+def test_the_chart_of_a_run_that_is_over_asks_once(member, rows, studio):
+    asked: list[str] = []
+    member.on("request", lambda request: asked.append(request.url))
+    member.goto(studio.url + PAGES["model done"].format_map(rows))
+    expect(member.locator(".chart canvas")).to_have_count(1)
+    member.locator("[data-figures] summary").click()
+    expect(member.locator(".small-plot canvas")).to_have_count(4)
+    member.locator(".chart .u-over").hover()
+    expect(member.locator("[data-readout]")).to_contain_text("학습 손실")
+    member.wait_for_timeout(2500)
+    assert sum("/points/" in url for url in asked) == 1
