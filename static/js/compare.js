@@ -13,7 +13,6 @@ class Overlay {
     this.smoothing.addEventListener("input", () => this.draw());
     this.runs = [...section.querySelectorAll("[data-run]")].map((item) => ({
       number: item.dataset.run,
-      name: item.dataset.name,
       planned: Number(item.dataset.epochs) || 0,
       dash: item.dataset.dash.split(" ").filter(Boolean).map(Number),
       run: new Run(item.dataset.points),
