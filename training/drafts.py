@@ -44,6 +44,7 @@ def _untouched(owner) -> Job | None:
         "knobs": {},
         "method": recipe.LORA,
         "work": "",
+        "probes": [],
     }
     drafts = Job.objects.filter(owner=owner, status=Status.DRAFT, parent=None, **nothing)
     return drafts.filter(overflow=recipe.CUT).first()

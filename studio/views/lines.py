@@ -81,7 +81,7 @@ def files_of(tuned: TunedModel) -> list[File]:
 def happening(job: Job) -> str:
     """Say in one sentence what is happening to a job now."""
     sentence = {
-        Status.VALIDATING: _("학습 데이터를 확인하고 있습니다."),
+        Status.VALIDATING: _("학습 데이터를 확인하고 있습니다. 이 창은 닫아도 됩니다."),
         Status.PAUSED: _(
             "학습을 잠시 멈추었습니다. «이어서 학습»을 누르면 멈춘 곳부터 이어서 배웁니다."
         ),
@@ -168,7 +168,7 @@ def running(job: Job) -> str:
         )
         return preparing + " " + _("이 창은 닫아도 됩니다.")
     if phase == "saving":
-        return _("학습한 모델을 저장하고 있습니다.")
+        return _("학습한 모델을 저장하고 있습니다. 이 창은 닫아도 됩니다.")
     left = job.progress.get("seconds_left")
     if left is None:
         return _("예제를 보며 학습하고 있습니다. 이 창은 닫아도 됩니다.")

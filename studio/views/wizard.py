@@ -23,6 +23,7 @@ from studio.middleware import wants_json
 from studio.views import cards, findings, layouts, lines
 from studio.views.datasets import numbered
 from studio.views.drafts import Step, Summary
+from studio.watch_forms import ProbesForm
 from training import bases, drafts, jobs, recipe, recipe_file, samples, wording
 from training.datasets import holding, versions
 from training.errors import UserError
@@ -201,6 +202,7 @@ def show_data(request: HttpRequest, job: Job, status: int = 200, **forms: object
         "upload_limit": settings.UPLOAD_LIMIT_BYTES,
         "minimum": settings.MIN_EXAMPLES,
         "when_form": WhenForm.of(job),
+        "probes_form": ProbesForm(job),
         **state_of(job.version),
     }
     return show(request, job, 3, status, **context | forms)

@@ -107,6 +107,7 @@ ROUTES: dict[str, Route] = {
     "train/<str:pk>/anew/": Route(OWNER, DRAFT),
     "train/<str:pk>/long/": Route(OWNER, DRAFT, lambda mine: {"way": "drop"}),
     "train/<str:pk>/comparison/": Route(OWNER, DRAFT),
+    "train/<str:pk>/probes/": Route(OWNER, DRAFT, lambda mine: {"probe_1": "b"}),
     "train/<str:pk>/start/": Route(OWNER, DRAFT, answers={"POST": 422}),  # not counted yet
     "train/<str:pk>/discard/": Route(OWNER, DRAFT),
     "train/<str:pk>/when/": Route(OWNER, DRAFT, lambda mine: {"when": "night"}),
@@ -118,7 +119,9 @@ ROUTES: dict[str, Route] = {
     "waiting/<str:pk>/when/": Route(OWNER, JOB[::-1], lambda mine: {"when": "night"}),
     # models
     "models/": Route(EVERYBODY),
+    "models/compare/": Route(EVERYBODY, answers={"GET": 302}),  # nothing is chosen
     "models/<str:pk>/": Route(OWNER, JOB),
+    "models/<str:pk>/probes/": Route(OWNER, JOB),
     "models/<str:pk>/now/": Route(OWNER, JOB, lambda mine: {"was": "succeeded"}),
     "models/<str:pk>/points/": Route(OWNER, JOB),
     "models/<str:pk>/table/": Route(OWNER, JOB),
