@@ -1,19 +1,42 @@
-"""How a line of the log is written: whatever people send stays on one line, and no secret gets in."""
+"""How a line of the log is written, as text or as JSON: whatever people send stays on one line, and
+no secret gets in. What a line is about (a job, a request) is added to it."""
 
+import json
 import logging
 import re
+from datetime import UTC, datetime
+
+from training import context
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 SECRETS = re.compile(r"(/setup/)[^/\s]+|(dadeum-)[A-Za-z0-9_-]{20,}")
+
+
+def without_secrets(text: str) -> str:
+    return SECRETS.sub(lambda found: f"{found[1] or found[2]}…", text)
 
 
 class OneLine(logging.Formatter):
     """Escapes what would begin a line of its own; a traceback of ours still follows on its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        line = SECRETS.sub(_hidden, super().formatMessage(record))
+        about = "".join(f" {key}={value}" for key, value in context.facts().items())
+        line = without_secrets(super().formatMessage(record) + about)
         return CONTROL.sub(lambda found: ascii(found[0])[1:-1], line)
 
 
-def _hidden(found: re.Match) -> str:
-    return f"{found[1] or found[2]}…"
+class JsonLine(logging.Formatter):
+    """One JSON object a line: ts, level, logger, message, what it is about, and a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC)
+        said = {
+            "ts": moment.isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": without_secrets(record.getMessage()),
+        } | context.facts()
+        if record.exc_info:
+            said["traceback"] = without_secrets(self.formatException(record.exc_info))
+        line = json.dumps(said, ensure_ascii=False, default=str)
+        return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -134,13 +134,6 @@ def remember(request: HttpRequest, cookie: str, chosen: str, known: Container) -
     else:
         response.delete_cookie(cookie)
     return response
-
-
-@login_not_required
-@require_GET
-def live(request: HttpRequest) -> JsonResponse:
-    """Say that the web process answers."""
-    return JsonResponse({"status": "ok"})
 
 
 def stale(request: HttpRequest, reason: str = "") -> HttpResponse:
