@@ -19,6 +19,7 @@ from prometheus_client import (
     Counter,
     Histogram,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -30,6 +31,7 @@ from training.models import Dataset, Job, JobEvent, TunedModel
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 ROWS_SECONDS = 5
 """How long reading the rows may take; without them the rest is told."""
+disable_created_metrics()
 registry = CollectorRegistry()
 ProcessCollector(registry=registry)
 REQUESTS = Counter(

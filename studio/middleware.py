@@ -18,7 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from studio import accounts, keys, languages, refusals
 from studio.models import ApiKey, User
-from training import context, wording
+from training import logs, wording
 from training.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,11 @@ def wants_json(request: HttpRequest) -> bool:
 
 
 class Traced:
-    """Gives each request an id, its sender's if that is sane: for the log, and for the answer."""
+    """Gives each request an id, its sender's if that is sane: for the log, and for the answer.
+
+    Django logs what was refused after all middleware, so that nothing is taken back here: the next
+    request begins anew.
+    """
 
     SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
@@ -43,8 +47,8 @@ class Traced:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         sent = request.headers.get("X-Request-ID", "")
         request.id = sent if self.SANE.fullmatch(sent) else secrets.token_hex(8)
-        with context.about(request=request.id, user=lambda: self.known_user(request)):
-            response = self.get_response(request)
+        logs.begin(request=request.id, user=lambda: self.known_user(request))
+        response = self.get_response(request)
         response["X-Request-ID"] = request.id
         return response
 

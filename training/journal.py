@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from training import context
+from training import logs
 from training.models import Job, JobEvent
 
 logger = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def of(job: Job) -> Iterator[None]:
     """Log the beginning and the end of one attempt; what is logged within names the job."""
     began = time.monotonic()
-    with context.about(job=job.pk, attempt=job.attempt):
+    with logs.about(job=job.pk, attempt=job.attempt):
         if job.attempt > 1:
             logger.info("job resumed at step %s of %s", job.step, job.total_steps)
         else:
@@ -45,5 +45,5 @@ def _end_of(job: Job) -> str:
 
 def taken_back(job: Job) -> None:
     """Log that a job's worker was not heard of for longer than its lease."""
-    with context.about(job=job.pk, attempt=job.attempt):
+    with logs.about(job=job.pk, attempt=job.attempt):
         logger.warning("job taken back at step %s: its worker is gone", job.step)

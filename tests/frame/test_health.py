@@ -62,7 +62,9 @@ def ago(seconds: float):
 
 
 def statuses(client) -> dict[str, str]:
-    return {name: one["status"] for name, one in client.get("/health/ready").json()["checks"].items()}
+    return {
+        name: one["status"] for name, one in client.get("/health/ready").json()["checks"].items()
+    }
 
 
 def test_all_is_well_with_workers_and_without_an_engine(client, workers):

@@ -50,7 +50,9 @@ def test_without_a_token_in_the_settings_there_is_no_such_page(client, settings)
         assert client.get("/metrics", headers=headers).status_code == 404
 
 
-@pytest.mark.parametrize("sent", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", "Bearer é", TOKEN])
+@pytest.mark.parametrize(
+    "sent", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", "Bearer é", TOKEN]
+)
 def test_whoever_brings_no_token_learns_nothing(client, sent):
     answer = client.get("/metrics", headers={"Authorization": sent})
     assert answer.status_code == 401 and not answer.content

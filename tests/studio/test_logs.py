@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from studio.logs import JsonLine, OneLine
-from training import context
+from training import logs
+from training.logs import JsonLine, OneLine
 
 
 def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
@@ -59,7 +59,17 @@ def test_a_json_line_says_when_what_and_who():
 
 
 @pytest.mark.parametrize(
-    "name", ['a\n{"level": "ERROR"}', "a\r\nb", "a\x1b[31mb", "a\x00b", "a\u2028b", "a\u202eb", "a\x85b", 'a"b']
+    "name",
+    [
+        'a\n{"level": "ERROR"}',
+        "a\r\nb",
+        "a\x1b[31mb",
+        "a\x00b",
+        "a\u2028b",
+        "a\u202eb",
+        "a\x85b",
+        'a"b',
+    ],
 )
 def test_a_json_line_is_one_line_and_says_what_was_sent(name):
     assert as_json("renamed %s", name)["message"] == f"renamed {name}"
@@ -75,21 +85,21 @@ def test_a_json_line_holds_its_traceback_and_no_secret_in_it():
 
 
 def test_lines_carry_what_they_are_about():
-    with context.about(job="abc", user=lambda: None, request=""):
-        with context.about(attempt=2):
+    with logs.about(job="abc", user=lambda: None, request=""):
+        with logs.about(attempt=2):
             assert written("claimed") == "INFO claimed job=abc attempt=2"
         assert as_json("claimed").keys() == {"ts", "level", "logger", "message", "job"}
     assert written("claimed") == "INFO claimed"
 
 
 def test_what_a_line_is_about_cannot_forge_a_line_either():
-    with context.about(request="a\nERROR forged"):
+    with logs.about(request="a\nERROR forged"):
         assert written("x").isprintable()
         assert as_json("x")["request"] == "a\nERROR forged"
 
 
 def test_the_log_of_the_web_process_is_written_so(settings):
-    assert settings.LOGGING["formatters"]["text"]["()"] == "studio.logs.OneLine"
+    assert settings.LOGGING["formatters"]["line"]["()"] == "training.logs.formatter"
     handler = logging.getLogger().handlers
     assert any(isinstance(one.formatter, OneLine) for one in handler)
 
@@ -104,7 +114,13 @@ class TestRequests:
         for sent in ("4bf92f3577b34da6a3ce929d0e0e4736", "gateway-01.2026"):
             answer = client.get("/health/live", headers={"X-Request-ID": sent})
             assert answer.headers["X-Request-ID"] == sent
-        for sent in ("short", "a" * 65, "with blanks in", "<script>alert(1)</script>", "가나다라마바사아"):
+        for sent in (
+            "short",
+            "a" * 65,
+            "with blanks in",
+            "<script>alert(1)</script>",
+            "가나다라마바사아",
+        ):
             answer = client.get("/health/live", headers={"X-Request-ID": sent})
             assert answer.headers["X-Request-ID"] != sent
 
@@ -112,11 +128,15 @@ class TestRequests:
         from studio.views import home
 
         said: list[str] = []
-        monkeypatch.setattr(
-            home.bases, "catalogue", lambda: said.append(written("looking")) or []
-        )
+        monkeypatch.setattr(home.bases, "catalogue", lambda: said.append(written("looking")) or [])
         signed_in.get("/", headers={"X-Request-ID": "gateway-01"})
         assert said == [f"INFO looking request=gateway-01 user={user.pk}"]
+
+    def test_what_is_refused_is_logged_with_its_request(self, client, db, caplog):
+        form = OneLine("%(message)s")
+        caplog.handler.setFormatter(form)
+        client.get("/no/such/page", headers={"X-Request-ID": "gateway-01"})
+        assert "/no/such/page request=gateway-01" in caplog.text
 
     def test_a_line_before_anybody_is_known_asks_no_database(self, client):
         """`client` without the database: asking it would fail."""

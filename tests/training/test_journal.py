@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from studio.logs import OneLine
 from training import jobs, runs, tasks
 from training.errors import UserError
+from training.logs import OneLine
 from training.models import Job
 from training.supervise import Outcome
 
