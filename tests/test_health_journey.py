@@ -90,7 +90,11 @@ def test_a_frozen_worker_is_told_of_and_its_return_too(studio, page):
         assert ready(studio)["checks"]["heavy_worker"] == {"status": "down"}
         expect(page.locator("#silent")).to_contain_text("logs/worker-heavy.log")
         keep_pictures(page, "frozen-model")
-        for name, address in {"home": "/", "wizard": "/train/", "playground": "/playground/"}.items():
+        for name, address in {
+            "home": "/",
+            "wizard": "/train/",
+            "playground": "/playground/",
+        }.items():
             page.goto(studio.url + address)
             expect(page.get_by_text(TOLD)).to_be_visible()
             keep_pictures(page, f"frozen-{name}")
@@ -107,7 +111,9 @@ def test_every_line_of_ours_is_json(studio):
     wait_until(lambda: ready(studio)["status"] == "ok", 60, "the workers")
     headers = {"X-Request-ID": "from-the-gateway"}
     assert httpx.get(studio.url, trust_env=False, headers=headers).status_code == 503
-    lines = [json.loads(line) for line in (studio.data / "logs" / "web.log").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (studio.data / "logs" / "web.log").read_text().splitlines()
+    ]
     assert {"ts", "level", "logger", "message"} <= lines[0].keys()
     assert [line["message"] for line in lines if line.get("request") == "from-the-gateway"]
     for name in ("engine", "worker-heavy", "worker-light"):

@@ -37,6 +37,8 @@ from training.models import (
 OK, DEGRADED, DOWN, OFF = "ok", "degraded", "down", "off"
 LIMIT_SECONDS = 0.9
 """How long all checks together may take."""
+GIVEN_UP_SECONDS = 120
+"""After which a check that hangs, on a dead connection say, is begun anew beside itself."""
 FULL_BYTES = 64 * 1024**2
 """Free disk below which not even rows can be written safely."""
 REASON_LETTERS = 200
@@ -86,17 +88,19 @@ def answers(begun: Sequence[Future], seconds: float) -> list[Finding]:
     return [one.result() if one.done() else late for one in begun]
 
 
-_under_way: dict[str, Future] = {}
+_under_way: dict[str, tuple[Future, float]] = {}
 _lock = threading.Lock()
 
 
 def begin(name: str, check: Callable[[], Finding]) -> Future:
     """Begin a check in a thread of its own, or return the one of that name that is under way."""
+    now = time.monotonic()
     with _lock:
-        known = _under_way.get(name)
-        if known and not known.done():
+        known, since = _under_way.get(name, (None, 0.0))
+        if known and not known.done() and now - since < GIVEN_UP_SECONDS:
             return known
-        begun = _under_way[name] = Future()
+        begun: Future = Future()
+        _under_way[name] = begun, now
     threading.Thread(target=_carry_out, args=(check, begun), daemon=True).start()
     return begun
 

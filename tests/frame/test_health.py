@@ -3,6 +3,7 @@
 import shutil
 import socket
 import sqlite3
+import threading
 import time
 from contextlib import contextmanager
 from datetime import timedelta
@@ -31,7 +32,7 @@ def places(settings, tmp_path):
 
 
 def wait_for_stragglers() -> None:
-    for begun in health._under_way.values():
+    for begun, _since in health._under_way.values():
         begun.exception(timeout=30)
 
 
@@ -188,6 +189,22 @@ def test_a_check_that_hangs_is_down_in_time_and_is_not_begun_beside_itself(clien
     assert len(begun) == 1
 
 
+def test_a_check_that_hangs_for_good_is_tried_anew_after_a_while(client, monkeypatch):
+    let_go, begun = threading.Event(), []
+
+    def hang_once():
+        begun.append(1)
+        return health.Finding() if len(begun) > 1 or let_go.wait(20) else None
+
+    monkeypatch.setattr(health, "LIMIT_SECONDS", 0.3)
+    monkeypatch.setitem(health.CHECKS, "broker", hang_once)
+    assert statuses(client)["broker"] == "down"
+    monkeypatch.setattr(health, "GIVEN_UP_SECONDS", 0)
+    monkeypatch.setattr(health, "LIMIT_SECONDS", 10)
+    assert statuses(client)["broker"] == "ok"
+    let_go.set()
+
+
 def test_what_a_failing_check_says_is_for_administrators_alone(client, administrator, monkeypatch):
     from django.test import Client
 
@@ -274,3 +291,20 @@ def test_sqlite_that_is_locked_for_good_is_503_in_time(tmp_path_factory):
         assert studio.answers()  # it is alive, and said so without the database
         holder.close()
         assert httpx.get(studio.url + "/health/ready", trust_env=False).status_code in (200, 503)
+
+
+def test_postgresql_that_says_nothing_is_503_in_time(tmp_path_factory):
+    import httpx
+
+    from tests.frame.test_https import web
+
+    folder = tmp_path_factory.mktemp("silent")
+    with silent_server() as port:
+        address = f"postgresql://dadeum:secret@127.0.0.1:{port}/dadeum"
+        with web(folder, DADEUM_DATABASE_URL=address) as studio:
+            for _ in range(3):
+                began = time.monotonic()
+                answer = httpx.get(studio.url + "/health/ready", trust_env=False, timeout=5)
+                assert time.monotonic() - began < 2.5
+                assert answer.status_code == 503 and "secret" not in answer.text
+            assert studio.answers()

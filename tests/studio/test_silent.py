@@ -9,7 +9,10 @@ from training import heartbeats
 from training.models import DatasetVersion, Heartbeat, Job
 
 HTMX = {"HX-Request": "true"}
-HEAVY, LIGHT = "학습을 맡은 프로그램이 응답하지 않습니다.", "데이터를 맡은 프로그램이 응답하지 않습니다."
+HEAVY, LIGHT = (
+    "학습을 맡은 프로그램이 응답하지 않습니다.",
+    "데이터를 맡은 프로그램이 응답하지 않습니다.",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +78,9 @@ class TestPoll:
         heard("heavy", 61)
         assert 'hx-get="/queue/?silent=heavy"' in signed_in.get("/").text
 
-    def test_news_comes_once_when_it_falls_silent_and_once_when_it_is_back(self, signed_in, running):
+    def test_news_comes_once_when_it_falls_silent_and_once_when_it_is_back(
+        self, signed_in, running
+    ):
         heard("heavy", 61)
         news = self.poll(signed_in, "")
         assert 'hx-swap-oob="innerHTML"' in news and HEAVY in news
