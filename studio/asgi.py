@@ -14,6 +14,9 @@ pages = get_asgi_application()
 from playground.routing import websocket_urlpatterns  # noqa: E402
 from studio.guard import BodyGuard, SameOrigin  # noqa: E402
 from studio.languages import SocketLanguage  # noqa: E402
+from training import heartbeats  # noqa: E402
+
+heartbeats.watch()
 
 application = BodyGuard(
     ProtocolTypeRouter(

@@ -52,10 +52,11 @@ class Child:
 def children(socket_path: str) -> list[Child]:
     python = sys.executable
     worker = [
-        python, "-m", "celery", "-A", "studio", "worker",
+        python, "-m", "celery", "-A", "studio", "--quiet", "worker",
         "-P", "threads", "--without-gossip", "--without-mingle", "--loglevel", "INFO",
     ]  # fmt: skip
     trusted = ["--proxy-headers", "--forwarded-allow-ips", ",".join(settings.PROXY)]
+    engine = [python, "-m", "playground.engine", "--log-format", settings.LOG_FORMAT]
     threads = ["--threads", str(settings.THREADS)] if settings.THREADS else []
     return [
         Child(
@@ -69,7 +70,7 @@ def children(socket_path: str) -> list[Child]:
                 *(trusted if settings.PROXY else ["--no-proxy-headers"]),
             ],
         ),
-        Child("engine", [python, "-m", "playground.engine", "--socket", socket_path, *threads]),
+        Child("engine", [*engine, "--socket", socket_path, *threads]),
         Child("worker-heavy", [*worker, "-Q", "heavy", "-c", "1", "-n", "heavy@%h"]),
         Child(FETCHER, [*worker, "-Q", "light", "-c", "2", "-n", "light@%h"]),
     ]  # fmt: skip

@@ -11,6 +11,7 @@ from studio.views import (
     datasets,
     frame,
     guide,
+    health,
     home,
     keys,
     library,
@@ -32,7 +33,9 @@ api.add_router("", playground.api.router)
 urlpatterns = [
     path("", home.home, name="home"),
     path("live/", home.live, name="home-live"),
-    path("health/live", frame.live, name="live"),
+    path("health/live", health.live, name="live"),
+    path("health/ready", health.ready, name="ready"),
+    path("metrics", health.figures, name="metrics"),
     path("theme/", frame.theme, name="theme"),
     path("language/", frame.language, name="language"),
     path("queue/", frame.queue, name="queue"),

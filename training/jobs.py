@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, QuerySet, Value, When
 from django.utils import timezone
 
-from training import bases, disk, drafts, leases, line, recipe, registry, tasks
+from training import bases, disk, drafts, journal, leases, line, recipe, registry, tasks
 from training.datasets import holding
 from training.errors import UserError
 from training.leases import Order
@@ -489,7 +489,9 @@ def reap() -> int:
     taken_back = 0
     for job in Job.objects.filter(leases.expired(), status=Status.RUNNING):
         held = _held(job).filter(leases.expired())
-        taken_back += _put_back(held, job, UserError("worker_lost").as_dict())
+        if _put_back(held, job, UserError("worker_lost").as_dict()):
+            journal.taken_back(job)
+            taken_back += 1
     return taken_back
 
 

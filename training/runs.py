@@ -11,7 +11,7 @@ from functools import partial
 
 from django.conf import settings
 
-from training import causes, jobs, line, registry, tasks
+from training import causes, jobs, journal, line, registry, tasks
 from training.datasets import reports, versions
 from training.errors import UserError
 from training.leases import Order
@@ -44,7 +44,8 @@ def train(pk: str) -> None:
         if is_mine and line.in_line().exists():
             _make_room()
             if job := jobs.claim_next():
-                _train(job)
+                with journal.of(job):
+                    _train(job)
 
 
 def _make_room() -> None:

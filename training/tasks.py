@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.utils import timezone
 
-from training import leases
+from training import leases, logs
 
 logger = logging.getLogger(__name__)
 HEAVY, LIGHT = "heavy", "light"
@@ -81,7 +81,8 @@ def _work(lane: str, name: str, identity: str) -> None:
     weight = 0 if KINDS[name].is_long else 1
     _busy[lane] += weight
     try:
-        KINDS[name].run(identity)
+        with logs.about(work=name, row=identity if lane == LIGHT else ""):
+            KINDS[name].run(identity)
     finally:
         _busy[lane] -= weight
 

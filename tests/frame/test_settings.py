@@ -36,6 +36,9 @@ def check(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess:
         ("DADEUM_MODEL_ALIASES", "konan="),
         ("DADEUM_MODEL_ALIASES", "konan=tiny,konan=other"),
         ("DADEUM_LEASE_SECONDS", "-1"),
+        ("DADEUM_LOG_FORMAT", "xml"),
+        ("DADEUM_METRICS_TOKEN", "short"),
+        ("DADEUM_METRICS_TOKEN", "with blanks between the words"),
         ("DADEUM_DATA", "/proc/none"),
     ],
 )

@@ -76,6 +76,8 @@ ROUTES: dict[str, Route] = {
     "": Route(EVERYBODY),
     "live/": Route(EVERYBODY),
     "health/live": Route(OPEN),
+    "health/ready": Route(OPEN),
+    "metrics": Route(OPEN, answers={"GET": 404}),  # no token is set here
     "theme/": Route(OPEN),
     "language/": Route(OPEN),
     "queue/": Route(EVERYBODY),
