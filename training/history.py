@@ -1,6 +1,7 @@
 """What a job said while it ran: the points of its chart and the lines of its log."""
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from training.models import Job, JobEvent
 
@@ -21,6 +22,14 @@ def points(job: Job, kind: str, after: int = 0) -> list[dict]:
     found = list(latest.values())
     stride = max(1, len(found) // CHART_POINTS)
     return found[::stride] if stride == 1 else found[::stride] + found[-1:]
+
+
+def waits_for_room(job: Job) -> bool:
+    """Whether a job waits in line since the disk was full when it wanted to save."""
+    if job.status != Job.Status.QUEUED or not job.not_before or job.not_before < timezone.now():
+        return False
+    crash = job.events.filter(kind="crash", attempt=job.attempt).last()
+    return crash is not None and crash.data.get("code") == "disk_full"
 
 
 def log(job: Job) -> QuerySet[JobEvent]:

@@ -1,6 +1,7 @@
 """The line in which jobs wait for this machine: who is next, and what stands before one."""
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from training.models import Job
 
@@ -8,7 +9,9 @@ Status = Job.Status
 
 
 def in_line() -> QuerySet[Job]:
-    return Job.objects.filter(status=Status.QUEUED).order_by("queued_at", "pk")
+    """Return the jobs that could begin now."""
+    is_time = Q(not_before=None) | Q(not_before__lte=timezone.now())
+    return Job.objects.filter(is_time, status=Status.QUEUED).order_by("queued_at", "pk")
 
 
 def place(job: Job) -> int:

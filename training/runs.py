@@ -1,6 +1,7 @@
 """What the lanes do: run the trainer for the next job and write down how it ended (heavy); read,
 count and check data, then move on the jobs that waited for it (light)."""
 
+import errno
 import fcntl
 import logging
 import os
@@ -15,7 +16,7 @@ from training import jobs, line, registry, tasks
 from training.datasets import reports, versions
 from training.errors import UserError
 from training.models import DatasetVersion, Job
-from training.supervise import Outcome, supervise
+from training.supervise import Outcome, insist, supervise
 
 logger = logging.getLogger(__name__)
 
@@ -71,20 +72,31 @@ def device_alone() -> Iterator[bool]:
 
 def _train(job: Job) -> None:
     try:
-        run = registry.prepare(job)
+        outcome = _attempt(job)
     except UserError as error:
-        jobs.fail(job, error.as_dict())
-        return
+        cause = error.as_dict()
+        insist(lambda: jobs.fail(job, cause))
     except OSError as error:
-        jobs.crashed(job, UserError("disk_trouble", reason=error.strerror or str(error)).as_dict())
-        return
-    outcome = supervise(
+        cause = _disk_trouble(error).as_dict()
+        insist(lambda: jobs.crashed(job, cause))
+    else:
+        insist(lambda: settle(job, outcome))
+
+
+def _attempt(job: Job) -> Outcome:
+    """Raises: UserError when the base is gone or refused, OSError when the disk fails."""
+    return supervise(
         "training.trainer",
-        [str(run), "--attempt", str(job.attempt)],
+        [str(registry.prepare(job)), "--attempt", str(job.attempt)],
         beat=partial(jobs.beat, job),
         log=registry.attempt_folder(job) / "log.txt",
     )
-    settle(job, outcome)
+
+
+def _disk_trouble(error: OSError) -> UserError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError("disk_full")
+    return UserError("disk_trouble", reason=error.strerror or str(error))
 
 
 def settle(job: Job, outcome: Outcome) -> None:
@@ -93,6 +105,8 @@ def settle(job: Job, outcome: Outcome) -> None:
         logger.warning("job %s: attempt %s was fenced", job.pk, job.attempt)
     elif outcome.is_done:
         _finish(job)
+    elif outcome.is_short_of_room:
+        jobs.crashed(job, outcome.error or {})
     elif outcome.is_users_error:
         jobs.fail(job, outcome.error or {})
     elif _wants_cancel(job):

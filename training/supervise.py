@@ -16,16 +16,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from training import tasks
 from training.leases import Order
-from training.lifeline import Lifeline, end_group
+from training.lifeline import EXIT_ORPHAN, Lifeline, end_group
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 Said = queue.SimpleQueue[dict]
+AWAY = (InterfaceError, OperationalError)
+"""How a database that is locked, full or gone shows itself."""
 TICK_SECONDS = 0.1
 GRACE_SECONDS = 15
 EXIT_USER_ERROR, EXIT_STOPPED = 2, 75
@@ -55,8 +59,14 @@ class Outcome:
         return self.exit_code == EXIT_USER_ERROR and self.error is not None
 
     @property
+    def is_short_of_room(self) -> bool:
+        return self.is_users_error and (self.error or {}).get("code") == "disk_full"
+
+    @property
     def is_stopped(self) -> bool:
-        return self.exit_code == EXIT_STOPPED
+        """Whether the child stopped when asked to, or since its worker was frozen or waited for the
+        database for too long: nothing is wrong with the work."""
+        return self.exit_code in (EXIT_STOPPED, EXIT_ORPHAN)
 
 
 def environment() -> dict[str, str]:
@@ -146,10 +156,25 @@ def _beat(beat: Callable, events: list[dict]) -> Order | None:
     """Return the order, or None while the database is away."""
     try:
         return beat(events)
-    except (InterfaceError, OperationalError) as error:
+    except AWAY as error:
         logger.warning("the database did not take a beat: %s", error)
         close_old_connections()
         return None
+
+
+def insist(write: Callable[[], T]) -> T:
+    """Write how a piece of work ended, again while the database is away, as long as its lease may
+    last; `write` does nothing where it has no hold any more."""
+    deadline = time.monotonic() + settings.LEASE_SECONDS
+    while True:
+        try:
+            return write()
+        except AWAY as error:
+            if time.monotonic() > deadline:
+                raise
+            logger.warning("the database did not take an ending: %s", error)
+            close_old_connections()
+            time.sleep(settings.BEAT_SECONDS)
 
 
 def _read(process: subprocess.Popen, said: Said) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
-from django.db import close_old_connections, transaction
+from django.db import Error, close_old_connections, transaction
 from django.utils import timezone
 
 from training import leases
@@ -90,11 +90,20 @@ def _work(lane: str, name: str, identity: str) -> None:
 def reap(lanes: Iterable[str] = (HEAVY, LIGHT)) -> None:
     """Take back what dead workers held, and ring again for what waits unheard in idle lanes."""
     for kind in KINDS.values():
-        kind.reap()
-        if kind.lane in lanes and not _busy[kind.lane] and not stopping.is_set():
-            for row in kind.unheard():
-                type(row).objects.filter(pk=row.pk).update(rung_at=timezone.now())
-                ring(kind.name, row.pk)
+        try:
+            _reap(kind, lanes)
+        except Error:  # the database is away, for all kinds
+            raise
+        except Exception:  # trouble with one kind must not keep the others waiting
+            logger.exception("the reaper stumbled over %s", kind.name)
+
+
+def _reap(kind: Kind, lanes: Iterable[str]) -> None:
+    kind.reap()
+    if kind.lane in lanes and not _busy[kind.lane] and not stopping.is_set():
+        for row in kind.unheard():
+            type(row).objects.filter(pk=row.pk).update(rung_at=timezone.now())
+            ring(kind.name, row.pk)
 
 
 def reap_for_ever(lanes: Iterable[str]) -> None:
