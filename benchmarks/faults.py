@@ -1,0 +1,670 @@
+"""What is lost when everything dies: faults at random moments of at least fifty runs.
+
+    .venv/bin/python benchmarks/faults.py [--mode embedded|scaled] [--seed 1] [--runs 50] [--out FILE]
+
+One studio (`manage.py up`) trains a tiny model again and again, each time the same; meanwhile
+processes are killed and frozen, messages lost and doubled, the disk filled, the database locked, the
+broker taken away, checkpoints spoilt, leases moved as by clocks that step. Aims: no job lost, no
+result twice, at most one checkpoint interval trained again (one more where the newest checkpoint was
+spoilt), the loss of an undisturbed run. Exit code 1 when one is missed.
+
+embedded: SQLite and the built-in broker. scaled: a database of its own on a PostgreSQL server
+(`--postgres`) and a Redis server of its own (needs `redis-server`). As root the data folder lies on
+a small file system of its own, which can be filled; otherwise that fault is left out.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests import tiny  # noqa: E402
+from tests.running import Studio, free_port, wait_until  # noqa: E402
+
+LEASE_SECONDS = 3
+EPOCHS = 10
+PATIENCE_SECONDS = 120
+"""Without any change of its row for so long, a job counts as lost."""
+DISK_BYTES = 400 * 2**20
+MOMENTS = ("waiting", "preparing", "training", "saving", "finishing")
+HEAVY, LIGHT, TRAINER, WEB, ENGINE = (
+    "-Q heavy", "-Q light", "training.trainer", "uvicorn", "playground.engine",
+)  # fmt: skip
+DATABASE = "dadeum_faults"
+
+
+# --- the studio ---------------------------------------------------------------------------------
+class Victim(Studio):
+    """A studio whose every part can be hurt."""
+
+    def __init__(self, folder: Path, mode: str, postgres: str, dice: random.Random) -> None:
+        self.folder, self.mode, self.dice = folder, mode, dice
+        self.postgres, self.redis_port = postgres, free_port()
+        self.is_on_a_small_disk = False
+        settings = {
+            "DADEUM_LEASE_SECONDS": str(LEASE_SECONDS), "DADEUM_BEAT_SECONDS": "0.25",
+            "DADEUM_CHECKPOINT_SECONDS": "0.5", "DADEUM_MIN_EXAMPLES": "20", "DADEUM_HUB": "0",
+        }  # fmt: skip
+        if mode == "scaled":
+            settings |= {
+                "DADEUM_DATABASE_URL": f"{postgres}/{DATABASE}",
+                "DADEUM_BROKER_URL": f"redis://127.0.0.1:{self.redis_port}/0",
+            }
+        super().__init__(folder / "data", **settings)
+
+    def __enter__(self) -> "Victim":
+        self.data.mkdir(parents=True)
+        if os.geteuid() == 0:
+            size = f"size={DISK_BYTES}"
+            mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "faults", self.data])
+            self.is_on_a_small_disk = mounted.returncode == 0
+        if self.mode == "scaled":
+            self.start_redis()
+            self.in_server(f"DROP DATABASE IF EXISTS {DATABASE}", f"CREATE DATABASE {DATABASE}")
+        tiny.build(self.data / "models" / "tiny", hidden_size=64)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Stop all and remove what it left outside its folder."""
+        for process in self.processes():  # an error may have left some frozen
+            with contextlib.suppress(Exception):
+                process.send_signal(signal.SIGCONT)
+        self.stop()
+        if self.is_on_a_small_disk:
+            subprocess.run(["umount", "--lazy", self.data], check=True)
+        if self.mode == "scaled":
+            self.redis.kill()
+            self.redis.wait()
+            self.in_server(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+
+    def in_server(self, *statements: str) -> None:
+        """Run statements in the database server, beside the studio's own database."""
+        import psycopg
+
+        with psycopg.connect(f"{self.postgres}/postgres", autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def start_redis(self) -> None:
+        self.redis = subprocess.Popen(
+            ["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "",
+             "--appendonly", "no", "--dir", str(self.folder)],
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def send(self, number: int, *words: str) -> None:
+        for process in [p for word in words for p in self.processes(word)]:
+            with contextlib.suppress(Exception):  # it may have ended by itself
+                process.send_signal(number)
+
+    def kill(self, *words: str) -> None:
+        self.send(signal.SIGKILL, *words)
+
+    def begin_again(self) -> None:
+        self.process.wait()
+        self.log.write_text("")
+        self.start()
+
+    def hold(self) -> None:
+        """Let a state last longer than the lease."""
+        time.sleep(LEASE_SECONDS * self.dice.uniform(1.3, 2.3))
+
+    def trainers(self) -> list[str]:
+        """Return the run folder of each trainer that lives now."""
+        found = []
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = command.read_bytes().decode(errors="replace").split("\0")
+                if TRAINER in words and str(self.data) in (
+                    place := words[words.index(TRAINER) + 1]
+                ):
+                    found.append(place)
+        return found
+
+
+# --- the faults ---------------------------------------------------------------------------------
+@dataclass
+class Fault:
+    strike: Callable[[Victim, Any], None]
+    moments: tuple[str, ...] = MOMENTS
+    modes: tuple[str, ...] = ("embedded", "scaled")
+    ends: tuple[str, ...] = ("succeeded",)
+    """The ways in which a job may end under it."""
+    intervals: int = 1
+    """Checkpoint intervals that may be trained again."""
+
+
+def kills(*words: str) -> Callable[[Victim, Any], None]:
+    return lambda studio, job: studio.kill(*words)
+
+
+def kill_up(studio: Victim, job: Any) -> None:
+    studio.process.kill()
+    studio.begin_again()
+
+
+def kill_everything(studio: Victim, job: Any) -> None:
+    studio.kill("")
+    studio.begin_again()
+
+
+def stop_and_start(studio: Victim, job: Any) -> None:
+    studio.stop()
+    studio.begin_again()
+
+
+def freeze(studio: Victim, word: str) -> None:
+    studio.send(signal.SIGSTOP, word)
+    studio.hold()
+    studio.send(signal.SIGCONT, word)
+
+
+def double_messages(studio: Victim, job: Any) -> None:
+    from training import tasks
+
+    for _ in range(6):
+        tasks.ring("train", job.pk)
+
+
+def lose_messages(studio: Victim, job: Any) -> None:
+    from studio.celery import app
+
+    for _ in range(10):
+        if studio.mode == "scaled":
+            app.control.purge()
+            with app.connection() as connection:
+                connection.default_channel.client.flushdb()
+        else:
+            for message in (studio.data / "broker" / "queue").glob("*.msg"):
+                message.unlink(missing_ok=True)
+        time.sleep(0.1)
+
+
+def fill_disk(studio: Victim, job: Any) -> None:
+    filler = studio.data / "filler"
+    end = time.monotonic() + studio.dice.uniform(2, 10)
+    with filler.open("wb") as file:
+        size = 0
+        while time.monotonic() < end:
+            free = os.statvfs(studio.data)
+            if free.f_bavail:
+                size += free.f_bavail * free.f_bsize
+                with contextlib.suppress(OSError):
+                    os.posix_fallocate(file.fileno(), 0, size)
+            time.sleep(0.02)
+    filler.unlink()
+
+
+def lock_database(studio: Victim, job: Any) -> None:
+    if studio.mode == "scaled":
+        import psycopg
+
+        with psycopg.connect(f"{studio.postgres}/{DATABASE}") as connection:
+            connection.execute("LOCK TABLE training_job IN ACCESS EXCLUSIVE MODE")
+            studio.hold()
+    else:
+        import sqlite3
+
+        path = studio.data / "dadeum.sqlite3"
+        with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as found:
+            found.execute("BEGIN EXCLUSIVE")
+            studio.hold()
+            found.execute("ROLLBACK")
+
+
+def cut_connections(studio: Victim, job: Any) -> None:
+    for _ in range(5):
+        studio.in_server(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE datname = '{DATABASE}' AND pid <> pg_backend_pid()"
+        )
+        time.sleep(studio.dice.uniform(0.05, 0.5))
+
+
+def take_broker_away(studio: Victim, job: Any) -> None:
+    if studio.mode == "scaled":
+        studio.redis.kill()
+        studio.redis.wait()
+        studio.hold()
+        studio.start_redis()
+    else:
+        broker, away = studio.data / "broker", studio.data / "away"
+        broker.rename(away)
+        studio.hold()
+        shutil.rmtree(broker, ignore_errors=True)
+        if studio.dice.random() < 0.5:  # else it never comes back
+            away.rename(broker)
+        shutil.rmtree(away, ignore_errors=True)
+
+
+def freeze_broker(studio: Victim, job: Any) -> None:
+    studio.redis.send_signal(signal.SIGSTOP)
+    studio.hold()
+    studio.redis.send_signal(signal.SIGCONT)
+
+
+def newest_checkpoint(studio: Victim, job: Any) -> Path | None:
+    found = (studio.data / "runs" / job.pk).glob("attempt-*/checkpoint-*")
+    return max(found, key=lambda folder: folder.name, default=None)
+
+
+def spoil_checkpoint(spoil: Callable[[Path, random.Random], None]) -> Callable:
+    """Return a fault that spoils a file of the newest checkpoint once its trainer is dead."""
+
+    def strike(studio: Victim, job: Any) -> None:
+        studio.kill(TRAINER)
+        if folder := newest_checkpoint(studio, job):
+            with contextlib.suppress(FileNotFoundError):
+                spoil(studio.dice.choice(sorted(folder.iterdir())), studio.dice)
+
+    return strike
+
+
+def flip_bytes(path: Path, dice: random.Random) -> None:
+    content = bytearray(path.read_bytes())
+    for _ in range(3):
+        content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+    path.write_bytes(content)
+
+
+def cut_short(path: Path, dice: random.Random) -> None:
+    os.truncate(path, dice.randrange(path.stat().st_size))
+
+
+def move_lease(hours: int) -> Callable[[Victim, Any], None]:
+    """Return a fault that moves a lease as it looks when the clock has stepped back (it ends far from
+    now) or ahead (it ended long ago)."""
+
+    def strike(studio: Victim, job: Any) -> None:
+        from datetime import timedelta
+
+        from django.db.models import F
+
+        from training.models import Job
+
+        if hours > 0:
+            studio.kill(HEAVY)  # or its next beat would write the right time
+        held = Job.objects.filter(pk=job.pk, status="running")
+        held.update(lease_expires_at=F("lease_expires_at") + timedelta(hours=hours))
+
+    return strike
+
+
+def pause_amid_a_kill(studio: Victim, job: Any) -> None:
+    from training import jobs
+
+    jobs.pause(job)
+    time.sleep(studio.dice.uniform(0, 0.5))
+    studio.kill(studio.dice.choice((HEAVY, TRAINER)))
+    wait_until(lambda: look(job).status != "running", 60, "the pausing")
+    jobs.resume(job)
+
+
+def cancel_amid_a_kill(studio: Victim, job: Any) -> None:
+    from training import jobs
+
+    jobs.cancel(job)
+    time.sleep(studio.dice.uniform(0, 0.5))
+    studio.kill(studio.dice.choice((HEAVY, TRAINER)))
+
+
+FAULTS = {
+    "trainer killed": Fault(kills(TRAINER)),
+    "heavy worker killed": Fault(kills(HEAVY)),
+    "worker and trainer killed": Fault(kills(HEAVY, TRAINER)),
+    "both workers killed": Fault(kills(HEAVY, LIGHT)),
+    "web killed": Fault(kills(WEB)),
+    "engine killed": Fault(kills(ENGINE)),
+    "up killed": Fault(kill_up),
+    "everything killed": Fault(kill_everything),
+    "stopped and started": Fault(stop_and_start),
+    "heavy worker frozen": Fault(lambda studio, job: freeze(studio, HEAVY)),
+    "engine frozen": Fault(lambda studio, job: freeze(studio, ENGINE)),
+    "messages doubled": Fault(double_messages),
+    "messages lost": Fault(lose_messages, moments=("waiting",)),
+    "disk full": Fault(fill_disk),
+    "database locked": Fault(lock_database),
+    "connections cut": Fault(cut_connections, modes=("scaled",)),
+    "broker gone": Fault(take_broker_away),
+    "broker frozen": Fault(freeze_broker, modes=("scaled",)),
+    "checkpoint flipped": Fault(
+        spoil_checkpoint(flip_bytes), moments=("training", "saving"), intervals=2
+    ),
+    "checkpoint cut short": Fault(
+        spoil_checkpoint(cut_short), moments=("training", "saving"), intervals=2
+    ),
+    "clock back, worker killed": Fault(move_lease(+1)),
+    "clock ahead": Fault(move_lease(-1)),
+    "paused amid a kill": Fault(pause_amid_a_kill),
+    "cancelled amid a kill": Fault(cancel_amid_a_kill, ends=("cancelled", "succeeded")),
+}
+NONE = "none"
+CALM = Fault(lambda studio, job: None)
+
+
+# --- a run --------------------------------------------------------------------------------------
+@dataclass
+class Verdict:
+    """What became of one job."""
+
+    kind: str
+    moment: str
+    status: str = ""
+    is_lost: bool = False
+    doubles: int = 0
+    repeated_steps: int = 0
+    repeated_intervals: int = 0
+    losses: list[float] = field(default_factory=list)
+    """Of the last step and of the last validation; empty where it did not succeed."""
+    difference: float = 0
+    """The larger relative difference of the two from an undisturbed run."""
+    recovery_seconds: float | None = None
+    error: dict | None = None
+
+
+def look(job: Any) -> Any:
+    """Return the job's row, whatever the database goes through."""
+    from django.db import InterfaceError, OperationalError, close_old_connections
+
+    from training.models import Job
+
+    while True:
+        try:
+            return Job.objects.get(pk=job.pk)
+        except (InterfaceError, OperationalError):
+            close_old_connections()
+            time.sleep(0.1)
+
+
+def reach(studio: Victim, job: Any, moment: str) -> None:
+    """Wait until a job is where the fault is to strike, at a random point there."""
+    dice = studio.dice
+    if moment == "waiting":
+        time.sleep(dice.uniform(0, 2))
+        return
+    while (row := look(job)).status == "queued" or not row.attempt:
+        time.sleep(0.02)
+    if moment == "preparing":
+        time.sleep(dice.uniform(0, 3))
+        return
+    share = 1 if moment == "finishing" else dice.uniform(0.05, 0.95)
+    while not row.is_final and not (row.total_steps and row.step >= share * row.total_steps):
+        time.sleep(0.01)
+        row = look(job)
+    if moment == "saving":
+        run, end = studio.data / "runs" / job.pk, time.monotonic() + 2
+        while not list(run.glob("attempt-*/.checkpoint-*.part")) and time.monotonic() < end:
+            time.sleep(0.001)
+
+
+def wait_for_end(job: Any) -> tuple[bool, float]:
+    """Wait while something happens; return whether the job ended, and seconds to its first sign."""
+    from training.models import JobEvent
+
+    began = changed = time.monotonic()
+    first, last = None, None
+    while time.monotonic() - changed < PATIENCE_SECONDS:
+        row = look(job)
+        events = JobEvent.objects.filter(job=job).count()
+        state = (row.status, row.attempt, row.step, events, row.progress)
+        if last is not None and state != last and first is None:
+            first = time.monotonic() - began
+        if state != last:
+            last, changed = state, time.monotonic()
+        if row.is_final:
+            return True, first if first is not None else 0
+        time.sleep(0.1)
+    return False, PATIENCE_SECONDS
+
+
+def judge(job: Any, verdict: Verdict, fault: Fault) -> None:
+    """Fill in what the rows and folders of a job say."""
+    from training import registry
+    from training.models import JobEvent, TunedModel
+
+    row = look(job)
+    events = list(JobEvent.objects.filter(job=job).order_by("id"))
+    verdict.status, verdict.error = row.status, row.error
+    verdict.is_lost = row.status not in fault.ends
+    models = TunedModel.objects.filter(job=job).count()
+    results = len(list(registry.run_folder(row).glob("attempt-*/result")))
+    verdict.doubles += max(0, models - 1) + max(0, results - 1) + _late_writes(events)
+    for index, event in enumerate(events):
+        if event.kind == "start":
+            _count_repeated(event, events[:index], verdict)
+    if row.status == "succeeded":
+        verdict.is_lost |= not models
+        verdict.losses = [
+            [e.data[key] for e in events if e.kind == kind][-1]
+            for kind, key in (("metrics", "loss"), ("validation", "validation_loss"))
+        ]
+
+
+def _late_writes(events: list) -> int:
+    """Count the rows that an attempt wrote after a later one had begun to."""
+    latest, late = 0, 0
+    for event in events:
+        late += event.attempt < latest
+        latest = max(latest, event.attempt)
+    return late
+
+
+def _count_repeated(start: Any, before: list, verdict: Verdict) -> None:
+    seen = max((event.step for event in before), default=0)
+    saved = {event.step for event in before if event.kind == "checkpoint"}
+    newer = sum(step > start.step for step in saved)
+    is_beyond = seen > max(saved | {start.step})
+    verdict.repeated_steps = max(verdict.repeated_steps, seen - start.step)
+    verdict.repeated_intervals = max(verdict.repeated_intervals, newer + is_beyond)
+
+
+# --- all runs -----------------------------------------------------------------------------------
+class Trial:
+    """Submits jobs, lets faults strike, keeps what came of it."""
+
+    def __init__(self, studio: Victim) -> None:
+        self.studio = studio
+        self.verdicts: list[Verdict] = []
+        self.overlaps: dict[str, int] = {}
+        """Run folder → samples in which two trainers lived for it."""
+        self.is_over = threading.Event()
+
+    def make_data(self) -> None:
+        from studio.models import User
+        from training.datasets import versions
+
+        self.user = User.objects.create_user("trial", is_staff=True)
+        lines = [
+            {"prompt": f"오늘 날씨 {i % 9}", "completion": ("맑습니다", "비가 옵니다")[i % 2]}
+            for i in range(120)
+        ]
+        file = versions.incoming() / "trial.jsonl"
+        file.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines))
+        self.version = versions.from_upload(self.user, "trial.jsonl", file)
+
+    def submit(self) -> Any:
+        from training import drafts, jobs
+
+        job = drafts.create_draft(self.user)
+        self.version.refresh_from_db()
+        knobs = {"epochs": EPOCHS, "batch_size": 8, "seed": 7}
+        drafts.edit(job, name="trial", base="tiny", version=self.version, knobs=knobs)
+
+        def is_ready() -> bool:
+            job.refresh_from_db()
+            self.version.refresh_from_db()
+            job.version = self.version
+            return not drafts.blockers(job)
+
+        wait_until(is_ready, 120, "the reading and counting")
+        jobs.start(job)
+        return job
+
+    def watch(self) -> None:
+        """Look for two trainers of one run till all is over."""
+        while not self.is_over.wait(0.1):
+            found = self.studio.trainers()
+            for place in {place for place in found if found.count(place) > 1}:
+                self.overlaps[place] = self.overlaps.get(place, 0) + 1
+
+    def run(self, kind: str, fault: Fault) -> None:
+        """Let one fault strike one job; the job that it waits behind is judged as well."""
+        moment = self.studio.dice.choice(fault.moments) if kind != NONE else NONE
+        jobs = [self.submit() for _ in range(2 if moment == "waiting" else 1)]
+        if kind != NONE:
+            reach(self.studio, jobs[-1], moment)
+        state = look(jobs[-1])
+        fault.strike(self.studio, jobs[-1])
+        for job in jobs:
+            verdict = Verdict(kind, moment)
+            _, seconds = wait_for_end(job)
+            if kind != NONE and job is jobs[0]:
+                verdict.recovery_seconds = seconds
+            judge(job, verdict, fault if job is jobs[-1] else CALM)
+            verdict.doubles += bool(self.overlaps.get(str(self.studio.data / "runs" / job.pk)))
+            self._compare(verdict)
+            self.verdicts.append(verdict)
+            print(
+                f"{len(self.verdicts):3} {time.strftime('%H:%M:%S')} {kind} @ {moment}"
+                f" (attempt {state.attempt}, step {state.step}) -> {verdict.status}"
+                f"{' LOST ' + json.dumps(verdict.error) if verdict.is_lost else ''}"
+                f"{' DOUBLE' if verdict.doubles else ''}, repeated {verdict.repeated_steps} steps"
+                f" ({verdict.repeated_intervals}), difference {verdict.difference:.2g},"
+                f" first sign {seconds:.1f} s",
+                flush=True,
+            )
+
+    def _compare(self, verdict: Verdict) -> None:
+        calm = next((one.losses for one in self.verdicts if one.kind == NONE and one.losses), None)
+        if calm and verdict.losses:
+            pairs = zip(verdict.losses, calm, strict=True)
+            verdict.difference = max(abs(mine - theirs) / abs(theirs) for mine, theirs in pairs)
+
+    def run_all(self, runs: int, only: str) -> None:
+        """Let each kind strike twice, then any, until there were so many runs."""
+        self.make_data()
+        watch = threading.Thread(target=self.watch, daemon=True)
+        watch.start()
+        for _ in range(2):
+            self.run(NONE, CALM)
+        for kind in self._kinds(runs, only):
+            self.run(kind, FAULTS[kind])
+        self.is_over.set()
+        watch.join()
+
+    def _kinds(self, runs: int, only: str) -> Iterator[str]:
+        possible = [
+            kind
+            for kind, fault in FAULTS.items()
+            if self.studio.mode in fault.modes
+            and only in kind
+            and (kind != "disk full" or self.studio.is_on_a_small_disk)
+        ]
+        while True:
+            yield from self.studio.dice.sample(possible * 2, len(possible) * 2)
+            if len(self.verdicts) >= runs:
+                return
+
+
+# --- the outcome --------------------------------------------------------------------------------
+def table(verdicts: list[Verdict]) -> list[dict]:
+    rows = []
+    for kind in dict.fromkeys(one.kind for one in verdicts):
+        found = [one for one in verdicts if one.kind == kind]
+        seconds = [one.recovery_seconds for one in found if one.recovery_seconds is not None]
+        rows.append(
+            {
+                "fault": kind,
+                "runs": len(found),
+                "injected": len(seconds),
+                "lost": sum(one.is_lost for one in found),
+                "double": sum(one.doubles for one in found),
+                "intervals": max(one.repeated_intervals for one in found),
+                "steps": max(one.repeated_steps for one in found),
+                "difference": max(one.difference for one in found),
+                "recovery_s": round(statistics.median(seconds), 1) if seconds else None,
+            }
+        )
+    return rows
+
+
+def is_missed(row: dict) -> bool:
+    allowed = FAULTS.get(row["fault"], CALM).intervals
+    return bool(row["lost"] or row["double"]) or (
+        row["intervals"] > allowed or row["difference"] > 0.01
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--mode", choices=("embedded", "scaled"), default="embedded")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--only", default="", help="part of a fault's name")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--keep", action="store_true", help="keep the logs of a run that missed")
+    parser.add_argument("--postgres", default="postgresql://postgres@127.0.0.1:5432")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    folder = Path(tempfile.mkdtemp(prefix="dadeum-faults-"))
+    began = time.monotonic()
+    with Victim(
+        folder, arguments.mode, arguments.postgres, random.Random(arguments.seed)
+    ) as studio:
+        os.environ.update(studio.environment)
+        os.environ["DJANGO_SETTINGS_MODULE"] = "studio.settings"
+        import django
+
+        django.setup()
+        trial = Trial(studio)
+        try:
+            trial.run_all(arguments.runs, arguments.only)
+        finally:
+            shutil.copytree(studio.data / "logs", folder / "logs")
+            studio.stop()
+        time.sleep(1)
+        left = {
+            "orphans": [" ".join(process.cmdline()) for process in studio.processes()],
+            "parts": sorted(str(p.relative_to(studio.data)) for p in studio.data.rglob("*.part")),
+        }
+    rows = table(trial.verdicts)
+    for row in (dict(zip(rows[0], rows[0], strict=True)), *rows):
+        line = " ".join(f"{value!s:>10.10}" for value in list(row.values())[1:])
+        print(f"{row['fault']:28}{line}{' MISSED' if row in rows and is_missed(row) else ''}")
+    missed = any(map(is_missed, rows)) or any(left.values())
+    minutes = (time.monotonic() - began) / 60
+    print(f"{len(trial.verdicts)} runs, {minutes:.1f} minutes, left over: {left}")
+    if arguments.out:
+        verdicts = [asdict(verdict) for verdict in trial.verdicts]
+        facts = {"mode": arguments.mode, "seed": arguments.seed, "minutes": round(minutes, 1)}
+        arguments.out.write_text(
+            json.dumps(facts | {"table": rows, "left": left, "runs": verdicts}, indent=1)
+        )
+    if missed and arguments.keep:
+        print(f"logs: {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
