@@ -85,9 +85,10 @@ def _train(job: Job) -> None:
 
 def _attempt(job: Job) -> Outcome:
     """Raises: UserError when the base is gone or refused, OSError when the disk fails."""
+    run = insist(lambda: registry.prepare(job))
     return supervise(
         "training.trainer",
-        [str(registry.prepare(job)), "--attempt", str(job.attempt)],
+        [str(run), "--attempt", str(job.attempt)],
         beat=partial(jobs.beat, job),
         log=registry.attempt_folder(job) / "log.txt",
     )
