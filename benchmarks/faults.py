@@ -246,10 +246,10 @@ class Trial:
             and only in kind
             and (kind != "disk full" or self.studio.is_on_a_small_disk)
         ]
-        while True:
-            yield from self.studio.dice.sample(possible * 2, len(possible) * 2)
-            if len(self.verdicts) >= runs:
-                return
+        rounds = 0
+        while rounds < 2 or len(self.verdicts) < runs:
+            yield from self.studio.dice.sample(possible, len(possible))
+            rounds += 1
 
 
 # --- the outcome --------------------------------------------------------------------------------
@@ -281,7 +281,23 @@ def is_missed(row: dict) -> bool:
     )
 
 
-def main() -> int:
+def left_over(studio: Victim) -> dict[str, list[str]]:
+    """Return what is still there a moment after a studio was stopped."""
+    time.sleep(1)
+    return {
+        "orphans": [" ".join(process.cmdline()) for process in studio.processes()],
+        "parts": sorted(str(p.relative_to(studio.data)) for p in studio.data.rglob("*.part")),
+    }
+
+
+def tell(rows: list[dict]) -> None:
+    print("fault".ljust(28), *(f"{name:>10}" for name in list(rows[0])[1:]))
+    for row in rows:
+        figures = (f"{figure!s:>10.10}" for figure in list(row.values())[1:])
+        print(row["fault"].ljust(28), *figures, "MISSED" if is_missed(row) else "")
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -289,47 +305,48 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--only", default="", help="part of a fault's name")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--keep", action="store_true", help="keep the logs of a run that missed")
+    parser.add_argument("--out", type=Path, help="write all verdicts there as JSON")
+    parser.add_argument("--keep", action="store_true", help="keep the logs where an aim is missed")
     parser.add_argument("--postgres", default="postgresql://postgres@127.0.0.1:5432")
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    return parser.parse_args()
+
+
+def enter(studio: Victim) -> None:
+    """Become one more process of the studio: its rows and verbs are used from here."""
+    os.environ.update(studio.environment)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "studio.settings"
+    import django
+
+    django.setup()
+
+
+def main() -> int:
+    asked = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="dadeum-faults-"))
     began = time.monotonic()
-    with Victim(
-        folder, arguments.mode, arguments.postgres, random.Random(arguments.seed)
-    ) as studio:
-        os.environ.update(studio.environment)
-        os.environ["DJANGO_SETTINGS_MODULE"] = "studio.settings"
-        import django
-
-        django.setup()
+    with Victim(folder, asked.mode, asked.postgres, random.Random(asked.seed)) as studio:
+        enter(studio)
         trial = Trial(studio)
         try:
-            trial.run_all(arguments.runs, arguments.only)
+            trial.run_all(asked.runs, asked.only)
+        except KeyboardInterrupt:
+            print("ended early")
         finally:
             shutil.copytree(studio.data / "logs", folder / "logs")
             studio.stop()
-        time.sleep(1)
-        left = {
-            "orphans": [" ".join(process.cmdline()) for process in studio.processes()],
-            "parts": sorted(str(p.relative_to(studio.data)) for p in studio.data.rglob("*.part")),
-        }
+        left = left_over(studio)
     rows = table(trial.verdicts)
-    for row in (dict(zip(rows[0], rows[0], strict=True)), *rows):
-        line = " ".join(f"{value!s:>10.10}" for value in list(row.values())[1:])
-        print(f"{row['fault']:28}{line}{' MISSED' if row in rows and is_missed(row) else ''}")
+    tell(rows)
+    minutes = round((time.monotonic() - began) / 60, 1)
+    print(f"{len(trial.verdicts)} runs, {minutes} minutes, left over: {left}")
+    if asked.out:
+        facts = {"mode": asked.mode, "seed": asked.seed, "minutes": minutes, "left": left}
+        runs = [asdict(verdict) for verdict in trial.verdicts]
+        asked.out.write_text(json.dumps(facts | {"table": rows, "runs": runs}, indent=1))
     missed = any(map(is_missed, rows)) or any(left.values())
-    minutes = (time.monotonic() - began) / 60
-    print(f"{len(trial.verdicts)} runs, {minutes:.1f} minutes, left over: {left}")
-    if arguments.out:
-        verdicts = [asdict(verdict) for verdict in trial.verdicts]
-        facts = {"mode": arguments.mode, "seed": arguments.seed, "minutes": round(minutes, 1)}
-        arguments.out.write_text(
-            json.dumps(facts | {"table": rows, "left": left, "runs": verdicts}, indent=1)
-        )
-    if missed and arguments.keep:
-        print(f"logs: {folder}")
+    if missed and asked.keep:
+        print(f"logs: {folder / 'logs'}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
     return int(missed)

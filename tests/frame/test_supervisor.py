@@ -20,7 +20,7 @@ def ended(settings, tmp_path):
 def test_a_child_is_started_again_though_nobody_can_be_told(ended, monkeypatch):
     """The word that it ended went to a file on the full disk, and ended everything."""
     supervisor = Supervisor()
-    monkeypatch.setattr("sys.stdout", open("/dev/full", "w"))
+    monkeypatch.setattr("sys.stdout", open("/dev/full", "w"))  # noqa: SIM115
     supervisor._tend(ended)
     with pytest.raises(OSError):
         sys.stdout.close()
