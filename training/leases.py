@@ -8,8 +8,12 @@ from enum import Enum
 from uuid import uuid4
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.db.models import F, Q
 from django.utils import timezone
+
+AWAY = (InterfaceError, OperationalError)
+"""How a database that is locked, full or gone shows itself."""
 
 
 class Order(Enum):

@@ -19,17 +19,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
 from training import tasks
-from training.leases import Order
+from training.leases import AWAY, Order
 from training.lifeline import EXIT_ORPHAN, Lifeline, end_group
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 Said = queue.SimpleQueue[dict]
-AWAY = (InterfaceError, OperationalError)
-"""How a database that is locked, full or gone shows itself."""
 TICK_SECONDS = 0.1
 GRACE_SECONDS = 15
 EXIT_USER_ERROR, EXIT_STOPPED = 2, 75
@@ -163,8 +161,8 @@ def _beat(beat: Callable, events: list[dict]) -> Order | None:
 
 
 def insist(write: Callable[[], T]) -> T:
-    """Write how a piece of work ended, again while the database is away, as long as its lease may
-    last; `write` does nothing where it has no hold any more."""
+    """Write how a piece of work begins or ends, again while the database is away, as long as its
+    lease may last; `write` does nothing where it has no hold any more."""
     deadline = time.monotonic() + settings.LEASE_SECONDS
     while True:
         try:
@@ -172,7 +170,7 @@ def insist(write: Callable[[], T]) -> T:
         except AWAY as error:
             if time.monotonic() > deadline:
                 raise
-            logger.warning("the database did not take an ending: %s", error)
+            logger.warning("the database did not take a word: %s", error)
             close_old_connections()
             time.sleep(settings.BEAT_SECONDS)
 

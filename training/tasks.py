@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
-from django.db import Error, close_old_connections, transaction
+from django.db import close_old_connections, transaction
 from django.utils import timezone
 
 from training import leases
@@ -92,7 +92,7 @@ def reap(lanes: Iterable[str] = (HEAVY, LIGHT)) -> None:
     for kind in KINDS.values():
         try:
             _reap(kind, lanes)
-        except Error:  # the database is away, for all kinds
+        except leases.AWAY:  # for all kinds
             raise
         except Exception:  # trouble with one kind must not keep the others waiting
             logger.exception("the reaper stumbled over %s", kind.name)
