@@ -184,14 +184,18 @@ class Supervisor:
                 0.5 if child.failures == 1 else min(MAX_PAUSE_SECONDS, 2 ** (child.failures - 2))
             )
             child.again_at = now + pause
-            print(
-                f"dadeum: {child.name} 프로세스가 끝났습니다(코드 {child.process.returncode}). "
-                f"{pause:g}초 뒤에 다시 시작합니다. 기록: {child.log}",
-                flush=True,
-            )
-            child.process = None
+            code, child.process = child.process.returncode, None
+            with contextlib.suppress(OSError):  # it may go to a disk that is full
+                print(
+                    f"dadeum: {child.name} 프로세스가 끝났습니다(코드 {code}). "
+                    f"{pause:g}초 뒤에 다시 시작합니다. 기록: {child.log}",
+                    flush=True,
+                )
         if child.process is None and now >= child.again_at:
-            self._start(child)
+            try:
+                self._start(child)
+            except OSError:  # no room for its log, or no memory for a process
+                child.again_at = now + MAX_PAUSE_SECONDS / 10
 
     # --- after ----------------------------------------------------------------------------------
     def _stop(self) -> None:

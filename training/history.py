@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, FloatField, Func, QuerySet
 from django.db.models.sql.compiler import SQLCompiler
+from django.utils import timezone
 
 from training.models import Job, JobEvent
 
@@ -145,6 +146,14 @@ def _drawn_together(rows: QuerySet[JobEvent], key: str, first: int, width: int) 
 def _short(value: float) -> float:
     """Round a fraction to five digits: a picture shows no more, and a page stays small."""
     return value if isinstance(value, int) else float(f"{value:.5g}")
+
+
+def waits_for_room(job: Job) -> bool:
+    """Whether a job waits in line since the disk was full when it wanted to save."""
+    if job.status != Job.Status.QUEUED or not job.not_before or job.not_before < timezone.now():
+        return False
+    crash = job.events.filter(kind="crash", attempt=job.attempt).last()
+    return crash is not None and crash.data.get("code") == "disk_full"
 
 
 def log(job: Job) -> QuerySet[JobEvent]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Case, QuerySet, Value, When
+from django.db.models import Case, Max, QuerySet, Value, When
 from django.utils import timezone
 
 from training import bases, disk, drafts, journal, leases, line, recipe, registry, tasks
@@ -20,6 +20,9 @@ from training.models import DatasetVersion, Job, JobEvent, TunedModel
 Status = Job.Status
 MAX_CRASHES = 3
 """Crashes in a row without a new checkpoint after which a job fails."""
+MAX_WAITS_FOR_ROOM = 100
+"""Times in a row without a new checkpoint that a job waits for room on the disk before it fails."""
+LONGEST_WAIT_SECONDS = 600
 PROGRESS_KEYS = (
     "phase", "loss", "validation_loss", "epoch", "learning_rate", "gradient_norm",
     "tokens_per_second", "seconds_left", "trained_tokens", "memory_bytes",
@@ -456,16 +459,20 @@ def crashed(job: Job, cause: dict) -> bool:
 
 def _put_back(held: QuerySet[Job], job: Job, cause: dict) -> bool:
     job.refresh_from_db(fields=["crashes", "cancel_requested", "pause_requested", "step"])
-    crashes = job.crashes + 1
+    is_full = cause["code"] == "disk_full"  # no fault of the job's: it waits for room
+    crashes = job.crashes if is_full else job.crashes + 1
+    waits = _waits_for_room(job) if is_full else 0
+    later = {"not_before": _when_to_look_for_room(waits)} if is_full else {}
     ended = {"finished_at": timezone.now(), "pause_requested": False}
+    fields: dict
     if job.cancel_requested:
         fields = {"status": Status.CANCELLED, **ended}
-    elif crashes >= MAX_CRASHES:
+    elif crashes >= MAX_CRASHES or waits >= MAX_WAITS_FOR_ROOM:
         fields = {"status": Status.FAILED, "error": cause, **ended}
     elif job.pause_requested:
         fields = {"status": Status.PAUSED, "pause_requested": False}
     else:
-        fields = {"status": Status.QUEUED}
+        fields = {"status": Status.QUEUED, **later}
     with transaction.atomic():
         if not held.update(crashes=crashes, **fields, **leases.FREE):
             return False
@@ -481,17 +488,29 @@ def _put_back(held: QuerySet[Job], job: Job, cause: dict) -> bool:
     return True
 
 
+def _waits_for_room(job: Job) -> int:
+    """Return how often in a row, without a new checkpoint, the disk was full."""
+    events = JobEvent.objects.filter(job=job)
+    saved = events.filter(kind="checkpoint").aggregate(last=Max("id"))["last"] or 0
+    return events.filter(kind="crash", data__code="disk_full", id__gt=saved).count()
+
+
+def _when_to_look_for_room(waits: int) -> datetime:
+    """Return when to try again: later each time; all waits together take half a day."""
+    return timezone.now() + timedelta(seconds=min(LONGEST_WAIT_SECONDS, 5 * 2**waits))
+
+
 # --- by the reaper ----------------------------------------------------------------------------
 def reap() -> int:
     """Take jobs back whose worker has not renewed its lease. Returns how many."""
-    proceed_all()
-    disk.sweep()
     taken_back = 0
     for job in Job.objects.filter(leases.expired(), status=Status.RUNNING):
         held = _held(job).filter(leases.expired())
         if _put_back(held, job, UserError("worker_lost").as_dict()):
             journal.taken_back(job)
             taken_back += 1
+    proceed_all()
+    disk.sweep()
     return taken_back
 
 

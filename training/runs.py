@@ -16,7 +16,7 @@ from training.datasets import reports, versions
 from training.errors import UserError
 from training.leases import Order
 from training.models import DatasetVersion, Job
-from training.supervise import Outcome, supervise
+from training.supervise import Outcome, insist, supervise
 
 logger = logging.getLogger(__name__)
 
@@ -73,20 +73,26 @@ def device_alone() -> Iterator[bool]:
 
 def _train(job: Job) -> None:
     try:
-        run = registry.prepare(job)
+        outcome = _attempt(job)
     except UserError as error:
-        jobs.fail(job, error.as_dict())
-        return
+        cause = error.as_dict()
+        insist(lambda: jobs.fail(job, cause))
     except OSError as error:
-        jobs.crashed(job, causes.of_disk(error))
-        return
-    outcome = supervise(
+        cause = causes.of_disk(error)
+        insist(lambda: jobs.crashed(job, cause))
+    else:
+        insist(lambda: settle(job, outcome))
+
+
+def _attempt(job: Job) -> Outcome:
+    """Raises: UserError when the base is gone or refused, OSError when the disk fails."""
+    run = insist(lambda: registry.prepare(job))
+    return supervise(
         "training.trainer",
         [str(run), "--attempt", str(job.attempt)],
         beat=partial(_beat, job),
         log=registry.attempt_folder(job) / "log.txt",
     )
-    settle(job, outcome)
 
 
 def _beat(job: Job, events: list[dict]) -> Order:
@@ -103,6 +109,8 @@ def settle(job: Job, outcome: Outcome) -> None:
         logger.warning("job %s: attempt %s was fenced", job.pk, job.attempt)
     elif outcome.is_done:
         _finish(job)
+    elif outcome.is_short_of_room:
+        jobs.crashed(job, outcome.error or {})
     elif outcome.is_users_error:
         jobs.fail(job, causes.of_refusal(outcome.error or {}))
     elif _wants_cancel(job):

@@ -17,14 +17,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
 from training import memory, tasks
-from training.leases import Order
-from training.lifeline import Lifeline, end_group
+from training.leases import AWAY, Order
+from training.lifeline import EXIT_ORPHAN, Lifeline, end_group
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 Said = queue.SimpleQueue[dict]
 TICK_SECONDS = 0.1
@@ -60,8 +62,14 @@ class Outcome:
         return self.exit_code == EXIT_USER_ERROR and self.error is not None
 
     @property
+    def is_short_of_room(self) -> bool:
+        return self.is_users_error and (self.error or {}).get("code") == "disk_full"
+
+    @property
     def is_stopped(self) -> bool:
-        return self.exit_code == EXIT_STOPPED
+        """Whether the child stopped when asked to, or since its worker was frozen or waited for the
+        database for too long: nothing is wrong with the work."""
+        return self.exit_code in (EXIT_STOPPED, EXIT_ORPHAN)
 
 
 def environment() -> dict[str, str]:
@@ -156,7 +164,7 @@ def _beat(beat: Callable, log: Path, events: list[dict]) -> Order | None:
     shorten(log)
     try:
         return beat(events)
-    except (InterfaceError, OperationalError) as error:
+    except AWAY as error:
         logger.warning("the database did not take a beat: %s", error)
         close_old_connections()
         return None
@@ -172,6 +180,21 @@ def shorten(log: Path) -> None:
         file.truncate(0)
         file.seek(0)
         file.write(kept.partition(b"\n")[2])
+
+
+def insist(write: Callable[[], T]) -> T:
+    """Write how a piece of work begins or ends, again while the database is away, as long as its
+    lease may last; `write` does nothing where it has no hold any more."""
+    deadline = time.monotonic() + settings.LEASE_SECONDS
+    while True:
+        try:
+            return write()
+        except AWAY as error:
+            if time.monotonic() > deadline:
+                raise
+            logger.warning("the database did not take a word: %s", error)
+            close_old_connections()
+            time.sleep(settings.BEAT_SECONDS)
 
 
 def _read(process: subprocess.Popen, said: Said) -> None:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from studio.models import User
 from studio.templatetags.studio import amount, clock, duration, share
-from training import archive, line, recipe, registry, schedule, works
+from training import archive, history, line, recipe, registry, schedule, works
 from training.models import Job, TunedModel
 from training.schedule import Slot
 
@@ -89,6 +89,10 @@ def happening(job: Job) -> str:
         Status.FAILED: _("학습을 마치지 못했습니다. 아래에서 까닭과 해결 방법을 확인하세요."),
         Status.CANCELLED: _("학습을 취소했습니다."),
     }.get(job.status)
+    if history.waits_for_room(job):
+        return _(
+            "디스크에 남은 공간이 없어 기다립니다. 공간이 생기면 멈춘 곳부터 저절로 이어서 학습합니다."
+        )
     return sentence or (waiting(job) if job.status == Status.QUEUED else running(job))
 
 

@@ -1,10 +1,10 @@
 """`python -m training.trainer RUN_FOLDER --attempt N`: one attempt, with its ending as exit code."""
 
 import argparse
+import contextlib
 import os
 import sys
 import traceback
-from contextlib import suppress
 from pathlib import Path
 
 from training import lifeline
@@ -41,15 +41,20 @@ def main() -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_short_of_memory(error):
             raise
-        traceback.print_exc()
+        explain()
         return refuse(UserError("out_of_memory"))
     except Exception as error:
         if not is_disk_full(error):
             raise
-        with suppress(OSError):  # the log may lie on the same disk
-            traceback.print_exc()
+        explain()
         return refuse(UserError("disk_full"))
     return 0
+
+
+def explain() -> None:
+    """Write the traceback into the log, which may lie on the disk that is full."""
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
 
 
 def refuse(error) -> int:
