@@ -22,6 +22,7 @@ class Row:
     starts_at: datetime | None
     priorities: tuple[int, ...]
     """Those that the reader may give it."""
+    priority_route: str
     can_go_before: bool = False
     can_go_behind: bool = False
 
@@ -57,6 +58,7 @@ def _row(job: Job, reader: User, waiting: list[Job]) -> Row:
     return Row(
         job, is_own, is_own or reader.is_staff, place, getattr(job, "starts_at", None),
         may_give if job.status == Status.QUEUED else (),
+        "line-rank" if reader.is_staff else "line-priority",
         can_go_before=bool(is_own and place and mates[0] != job),
         can_go_behind=bool(is_own and place and mates[-1] != job),
     )  # fmt: skip

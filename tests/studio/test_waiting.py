@@ -101,6 +101,13 @@ def test_people_lower_and_administrators_raise(signed_in, user, mine):
     assert "우선순위를 바꾸지 않았습니다" in said
 
 
+def test_an_administrators_own_job_can_go_first_from_its_page(admin_client, user, make):
+    admin = type(user).objects.get(username="first-admin")
+    job = make.job(admin, make.version(admin))
+    page = admin_client.get(f"/models/{job.pk}/").text
+    assert f'action="/waiting/{job.pk}/rank/"' in page and f'id="priority-{job.pk}-1"' in page
+
+
 def test_a_waiting_jobs_page_puts_it_off_and_brings_it_forward(signed_in, mine):
     job, url = mine[0], f"/waiting/{mine[0].pk}/when/"
     page = signed_in.get(f"/models/{job.pk}/").text
