@@ -217,8 +217,9 @@ def test_a_base_with_broken_numbers_is_not_blamed_on_the_learning_rate(version, 
 
 # --- the disk -----------------------------------------------------------------------------------
 @pytest.fixture
-def small_disk(data):
-    """A disk of one megabyte that holds the runs."""
+def small_disk(data, monkeypatch):
+    """A disk of one megabyte that holds the runs; nobody waits long for room on it."""
+    monkeypatch.setattr(jobs, "MAX_WAITS_FOR_ROOM", 0)
     (data / "runs").mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(data / "runs")]
     if subprocess.run(mount, capture_output=True).returncode:
