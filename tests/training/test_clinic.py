@@ -247,6 +247,7 @@ def test_a_disk_that_is_full_before_the_run_begins_is_no_unknown_trouble(version
 
 
 def test_a_file_that_may_grow_no_further_is_a_full_disk_too(version, monkeypatch, tmp_path):
+    monkeypatch.setattr(jobs, "MAX_WAITS_FOR_ROOM", 0)
     job = started(version, method="full")
     with_python(monkeypatch, tmp_path, "export PYTHONDONTWRITEBYTECODE=1; ulimit -f 100")
     assert codes(run(job)) == ("disk_full", [clinic.SAME])
