@@ -138,7 +138,7 @@ def test_questions_are_fixed_and_answered_before_on_the_way_and_after(run_folder
     renderer, model = Renderer(tiny_base), load.model(tiny_base)
     for question, answer in zip(told["questions"], rounds[0]["answers"], strict=True):
         prompt = renderer.prompt([Message("user", question)])
-        ids = list(generate.stream(model, prompt, max_tokens=96, stop_ids=renderer.stop_ids))
+        ids = list(generate.stream(model, prompt, max_tokens=64, stop_ids=renderer.stop_ids))
         assert renderer.decode(ids)[:10] == answer[:10]
     assert rounds[0]["answers"] != rounds[-1]["answers"]
 
