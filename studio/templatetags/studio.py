@@ -75,6 +75,8 @@ def chip(row: object) -> SafeString:
     name, tone = STATUS_LOOKS.get(status, ("info", ""))
     if status == Job.Status.RUNNING and getattr(row, "cancel_requested", False):
         tone, word = "warn", _("취소하는 중")
+    elif status == Job.Status.RUNNING and getattr(row, "finish_requested", False):
+        word = _("마치는 중")
     elif status == Job.Status.RUNNING and getattr(row, "pause_requested", False):
         tone, word = "warn", _("일시 중지하는 중")
     elif status == BaseDownload.Status.FETCHING and getattr(row, "cancel_requested", False):
