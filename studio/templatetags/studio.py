@@ -200,7 +200,7 @@ def clock(value: datetime) -> str:
         return _("오늘 {time}").format(time=hour)
     if local.date() == today + timedelta(days=1):
         return _("내일 {time}").format(time=hour)
-    if local.year == today.year:
+    if local.year == today.year or local.date() > today:  # no start is set a year ahead
         return f"{date_format(local, 'n월 j일' if is_korean() else 'j M')} {hour}"
     return date_format(local, "DATE_FORMAT" if is_korean() else "j M Y")
 
