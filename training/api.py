@@ -22,7 +22,7 @@ def create(request: HttpRequest, order: wire.FineTune) -> dict:
         base, foundation = _beginning(request, order.base_model)
     with about("train_method"):
         method = _method(order, foundation)
-    knobs = _knobs(order)
+    knobs = _knobs(order, method)
     line.refuse_beyond_limit(request.user.pk)  # before anything is fetched
     with about("start_at"):
         start = line.not_before(order.not_before)
@@ -63,10 +63,10 @@ def _method(order: wire.FineTune, foundation: TunedModel | None) -> str:
     return foundation.method
 
 
-def _knobs(order: wire.FineTune) -> dict:
+def _knobs(order: wire.FineTune, method: str) -> dict:
     """Raises: UserError `number_wrong` for the first number out of its bounds."""
     try:
-        return recipe.parse(order.method, order.hyperparams.knobs())
+        return recipe.parse(method, order.hyperparams.knobs())
     except recipe.Invalid as invalid:
         key, reason = next(iter(invalid.errors.items()))
         field = FIELDS.get(key, f"hyperparams.{key}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from django.conf import settings
+from django.db import transaction
 
 from training import bases, drafts, fit, forecast, jobs, memory, recipe
 from training.bases import Base
@@ -171,6 +172,8 @@ def _lighter(job: Job) -> Iterator[Cure]:
     if start is None or start.data.get("path") == "packed":
         yield from _smaller_rows(job, now, counted)
     yield from _shorter(job, now, counted)
+    if job.foundation_id:  # method and rank are those of the model that it trains further
+        return
     if job.method == recipe.FULL:
         yield Cure(LORA, _method(job, recipe.LORA))
     elif now["lora_rank"] > LEAST_RANK:
@@ -287,15 +290,7 @@ def cure(job: Job, key: str) -> Treatment:
     chosen = next((one for one in diagnose(job).cures if is_failed and one.key == key), None)
     if chosen is None:
         raise UserError("cure_gone")
-    fields = dict(chosen.fields)
-    if under_way := _tried(job, fields, is_fresh=key == FETCH):
-        draft = under_way
-    else:
-        if key == FETCH:
-            fields["version"] = editing.refresh(_data(job).dataset)
-        draft = drafts.retry(job)
-        if fields:
-            drafts.edit(draft, **fields)
+    draft = _try(job, chosen)
     if chosen.opens or draft.status != Job.Status.DRAFT:
         return Treatment(draft, chosen)
     try:
@@ -305,6 +300,21 @@ def cure(job: Job, key: str) -> Treatment:
     except UserError as error:
         return Treatment(draft, chosen, error)
     return Treatment(draft, chosen)
+
+
+def _try(job: Job, chosen: Cure) -> Job:
+    """Return the try that a cure comes to: the one that is under way, or a new draft."""
+    fields = dict(chosen.fields)
+    with transaction.atomic():  # two presses at once make one
+        Job.objects.select_for_update().filter(pk=job.pk).first()
+        if under_way := _tried(job, fields, is_fresh=chosen.key == FETCH):
+            return under_way
+        draft = drafts.retry(job)
+        if chosen.key == FETCH:
+            fields["version"] = editing.refresh(_data(job).dataset)
+        if fields:
+            drafts.edit(draft, **fields)
+    return draft
 
 
 def _tried(job: Job, fields: dict, is_fresh: bool) -> Job | None:

@@ -20,6 +20,8 @@ from training.models import Job
 logger = logging.getLogger(__name__)
 Status = Job.Status
 WRITING = (Status.QUEUED, Status.RUNNING, Status.PAUSED)
+LONGEST_WAIT_SECONDS = 600
+"""How long a job waits at most before it looks again whether there is room."""
 SWEEP_SECONDS = 3600
 ORPHAN_SECONDS = 24 * 3600
 """A folder without a job is left alone for so long: a database may be put back from a backup."""
@@ -62,7 +64,15 @@ def trim(job: Job) -> None:
 
 
 def sweep() -> None:
-    """Once an hour, remove the old folders of runs whose job is gone."""
+    """Once an hour, remove the old folders of runs whose job is gone; another time where the disk
+    does not let us."""
+    try:
+        _sweep()
+    except OSError as error:
+        logger.warning("could not look for folders without a job: %s", error)
+
+
+def _sweep() -> None:
     runs, now = settings.DATA / "runs", time.time()
     if not runs.is_dir() or not _is_time(now):
         return

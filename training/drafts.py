@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError
 
-from training import bases, disk, forecast, line, recipe, works
+from training import bases, disk, forecast, line, recipe, registry, works
 from training.bases import Base
 from training.datasets import lengths, reports, versions
 from training.datasets.lengths import Kept
@@ -45,6 +45,7 @@ def _untouched(owner) -> Job | None:
         "method": recipe.LORA,
         "work": "",
         "probes": [],
+        "not_before": None,
     }
     drafts = Job.objects.filter(owner=owner, status=Status.DRAFT, parent=None, **nothing)
     return drafts.filter(overflow=recipe.CUT).first()
@@ -70,7 +71,12 @@ def edit(job: Job, **fields) -> None:
 
 
 def retry(job: Job) -> Job:
-    """Return a new draft with the same settings and data."""
+    """Return a new draft with the same settings and data.
+
+    Raises: UserError `foundation_deleted` where it would begin at another model than the job did.
+    """
+    if registry.has_lost_foundation(job):
+        raise UserError("foundation_deleted")
     draft = create_draft(job.owner, parent=job)
     edit(draft, **{field: getattr(job, field) for field in DRAFT_FIELDS - {"not_before"}})
     return draft

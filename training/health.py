@@ -18,7 +18,7 @@ from typing import Any
 from celery import current_app
 from django.conf import settings
 from django.db import connection, connections
-from django.db.models import Max, Q
+from django.db.models import Max
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
@@ -178,10 +178,8 @@ def _seconds_since(moment: datetime | None) -> int | None:
 
 def waiting_since() -> datetime | None:
     """Return since when the job that waits longest could have begun."""
-    now = timezone.now()
-    ready = line.in_line().filter(Q(not_before=None) | Q(not_before__lte=now))
     begin_at = Greatest("queued_at", Coalesce("not_before", "queued_at"))
-    return ready.order_by(begin_at).values_list(begin_at, flat=True).first()
+    return line.in_line().order_by(begin_at).values_list(begin_at, flat=True).first()
 
 
 def waiting_seconds() -> int:

@@ -4,6 +4,7 @@ The database draws points together: however many a run told, a reading brings ba
 each with the lowest and highest loss of those it stands for, so that no spike is lost.
 """
 
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db.models import F, FloatField, Func, QuerySet
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils import timezone
 
+from training import disk
 from training.models import Job, JobEvent
 
 BUCKETS = 500
@@ -153,7 +155,10 @@ def waits_for_room(job: Job) -> bool:
     if job.status != Job.Status.QUEUED or not job.not_before or job.not_before < timezone.now():
         return False
     crash = job.events.filter(kind="crash", attempt=job.attempt).last()
-    return crash is not None and crash.data.get("code") == "disk_full"
+    if crash is None or crash.data.get("code") != "disk_full":
+        return False
+    longest = timedelta(seconds=disk.LONGEST_WAIT_SECONDS)
+    return job.not_before <= crash.created_at + longest  # else its owner chose another time
 
 
 def log(job: Job) -> QuerySet[JobEvent]:

@@ -22,7 +22,6 @@ MAX_CRASHES = 3
 """Crashes in a row without a new checkpoint after which a job fails."""
 MAX_WAITS_FOR_ROOM = 100
 """Times in a row without a new checkpoint that a job waits for room on the disk before it fails."""
-LONGEST_WAIT_SECONDS = 600
 PROGRESS_KEYS = (
     "phase", "loss", "validation_loss", "epoch", "learning_rate", "gradient_norm",
     "tokens_per_second", "seconds_left", "trained_tokens", "memory_bytes",
@@ -47,6 +46,8 @@ def start(job: Job, seen: str | None = None) -> None:
             raise UserError("draft_changed")
         for blocker in drafts.blockers(job):
             raise blocker
+        if job.foundation is None:  # it may have had one before
+            registry.lift_foundation(job)
         registry.lay_foundation(job)
     except UserError:
         _look_again(job)  # its data may be gone
@@ -69,9 +70,12 @@ def start_when_read(job: Job) -> None:
     except UserError as error:
         if error.code not in PENDING:
             raise
+        registry.lay_foundation(job)
         drafted = Job.objects.filter(pk=job.pk, status=Status.DRAFT, version=job.version_id)
-        if not drafted.update(status=Status.VALIDATING):
-            raise UserError("draft_changed") from None
+        with transaction.atomic():
+            line.admit(job.owner_id)
+            if not drafted.update(status=Status.VALIDATING):
+                raise UserError("draft_changed") from None
         holding.freeze(job.version)
         proceed(job)
 
@@ -136,13 +140,9 @@ def submit(
                 base=base, knobs=knobs, overflow=overflow, version=version, work=work,
                 foundation=foundation, not_before=start,
             )  # fmt: skip
+            registry.lay_foundation(job)  # before a worker can see the job
     except IntegrityError:
         raise UserError("data_gone") from None
-    try:
-        registry.lay_foundation(job)
-    except UserError:
-        job.delete()
-        raise
     holding.freeze(version)
     proceed(job)
     return job
@@ -217,18 +217,24 @@ def resume(job: Job) -> bool:
     Returns False for a job that was not paused. Raises: UserError `queue_full`.
     """
     row = Job.objects.filter(pk=job.pk)
-    with transaction.atomic():
-        if row.filter(status=Status.PAUSED).exists():
-            line.admit(job.owner_id)
-        moved = row.filter(status=Status.PAUSED).update(
-            status=Status.QUEUED, queued_at=timezone.now(), **leases.FREE
-        )
-        if moved:
-            tasks.ring("train", job.pk)
-        else:
-            moved = row.filter(pause_requested=True).update(pause_requested=False)
+    for _ in range(3):  # it may move between the two
+        if moved := row.filter(pause_requested=True).update(pause_requested=False):
+            break
+        if moved := _back_in_line(job, row.filter(status=Status.PAUSED)):
+            break
     job.refresh_from_db()
     return bool(moved)
+
+
+def _back_in_line(job: Job, paused: QuerySet[Job]) -> int:
+    """Raises: UserError `queue_full`."""
+    with transaction.atomic():
+        if paused.exists():
+            line.admit(job.owner_id)
+        moved = paused.update(status=Status.QUEUED, queued_at=timezone.now(), **leases.FREE)
+        if moved:
+            tasks.ring("train", job.pk)
+    return moved
 
 
 def finish_early(job: Job) -> bool:
@@ -458,24 +464,12 @@ def crashed(job: Job, cause: dict) -> bool:
 
 
 def _put_back(held: QuerySet[Job], job: Job, cause: dict) -> bool:
-    job.refresh_from_db(fields=["crashes", "cancel_requested", "pause_requested", "step"])
-    is_full = cause["code"] == "disk_full"  # no fault of the job's: it waits for room
-    crashes = job.crashes if is_full else job.crashes + 1
-    waits = _waits_for_room(job) if is_full else 0
-    later = {"not_before": _when_to_look_for_room(waits)} if is_full else {}
-    ended = {"finished_at": timezone.now(), "pause_requested": False}
-    fields: dict
-    if job.cancel_requested:
-        fields = {"status": Status.CANCELLED, **ended}
-    elif crashes >= MAX_CRASHES or waits >= MAX_WAITS_FOR_ROOM:
-        fields = {"status": Status.FAILED, "error": cause, **ended}
-    elif job.pause_requested:
-        fields = {"status": Status.PAUSED, "pause_requested": False}
-    else:
-        fields = {"status": Status.QUEUED, **later}
-    with transaction.atomic():
-        if not held.update(crashes=crashes, **fields, **leases.FREE):
+    with transaction.atomic():  # a wish of its owner comes before or after, not in between
+        if held.select_for_update().first() is None:
             return False
+        job.refresh_from_db(fields=["crashes", "cancel_requested", "pause_requested", "step"])
+        fields = _after_crash(job, cause)
+        held.update(**fields, **leases.FREE)
         JobEvent.objects.create(
             job=job, attempt=job.attempt, kind="crash", step=job.step, data=cause
         )
@@ -488,6 +482,22 @@ def _put_back(held: QuerySet[Job], job: Job, cause: dict) -> bool:
     return True
 
 
+def _after_crash(job: Job, cause: dict) -> dict:
+    """Return the fields of a job whose attempt crashed."""
+    is_full = cause["code"] == "disk_full"  # no fault of the job's: it waits for room
+    crashes = job.crashes if is_full else job.crashes + 1
+    waits = _waits_for_room(job) if is_full else 0
+    later = {"not_before": _when_to_look_for_room(waits)} if is_full else {}
+    ended = {"finished_at": timezone.now(), "pause_requested": False, "crashes": crashes}
+    if job.cancel_requested:
+        return {"status": Status.CANCELLED, **ended}
+    if crashes >= MAX_CRASHES or waits >= MAX_WAITS_FOR_ROOM:
+        return {"status": Status.FAILED, "error": cause, **ended}
+    if job.pause_requested:
+        return {"status": Status.PAUSED, "pause_requested": False, "crashes": crashes}
+    return {"status": Status.QUEUED, "crashes": crashes, **later}
+
+
 def _waits_for_room(job: Job) -> int:
     """Return how often in a row, without a new checkpoint, the disk was full."""
     events = JobEvent.objects.filter(job=job)
@@ -497,7 +507,7 @@ def _waits_for_room(job: Job) -> int:
 
 def _when_to_look_for_room(waits: int) -> datetime:
     """Return when to try again: later each time; all waits together take half a day."""
-    return timezone.now() + timedelta(seconds=min(LONGEST_WAIT_SECONDS, 5 * 2**waits))
+    return timezone.now() + timedelta(seconds=min(disk.LONGEST_WAIT_SECONDS, 5 * 2**waits))
 
 
 # --- by the reaper ----------------------------------------------------------------------------

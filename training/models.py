@@ -318,9 +318,14 @@ class Job(Leased):
         return self.status == self.Status.QUEUED and is_set
 
     @property
+    def is_asked_to_end(self) -> bool:
+        """Whether a running one will end or stop before its time."""
+        return self.cancel_requested or self.pause_requested or self.finish_requested
+
+    @property
     def can_pause(self) -> bool:
-        is_asked = self.cancel_requested or self.pause_requested or self.finish_requested
-        return self.status in (self.Status.QUEUED, self.Status.RUNNING) and not is_asked
+        states = (self.Status.QUEUED, self.Status.RUNNING)
+        return self.status in states and not self.is_asked_to_end
 
     @property
     def can_finish(self) -> bool:

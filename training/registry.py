@@ -2,6 +2,7 @@
 
 data/runs/<job>/run.json            what the trainer reads: settings and paths
                 examples/           hard links to the data version's segments
+                foundation/         hard links to the tuned model that is trained further
                 attempt-<n>/        checkpoints, result/, log.txt of one attempt
 """
 
@@ -9,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 from django.conf import settings
 
@@ -81,16 +83,29 @@ def lay_foundation(job: Job) -> None:
     target = run_folder(job) / "foundation"
     if job.foundation is None or target.is_dir():
         return
-    source, fresh = folder(job.foundation), run_folder(job) / ".foundation.part"
-    remove_folder(fresh)
+    fresh = run_folder(job) / f".foundation.{uuid4().hex}.part"  # two tabs may start it at once
     try:
         fresh.mkdir(parents=True)
-        for path in source.iterdir():
+        for path in folder(job.foundation).iterdir():
             (fresh / path.name).hardlink_to(path)
         fresh.rename(target)
-    except FileNotFoundError:
-        remove_folder(fresh)
+    except (FileNotFoundError, Job.DoesNotExist):
         raise UserError("foundation_gone", name=job.foundation.name) from None
+    except OSError:
+        if not target.is_dir():  # else another one has laid it meanwhile
+            raise
+    finally:
+        remove_folder(fresh)
+
+
+def lift_foundation(job: Job) -> None:
+    """Take away what was laid for a draft that is to begin at its base after all."""
+    remove_folder(run_folder(job) / "foundation")
+
+
+def has_lost_foundation(job: Job) -> bool:
+    """Whether a job trained a model further that was deleted since."""
+    return job.foundation_id is None and (run_folder(job) / "foundation").is_dir()
 
 
 def ask_to_finish(job: Job) -> None:
@@ -121,11 +136,14 @@ def tidy(job: Job) -> None:
     for attempt in run.glob("attempt-*"):
         if attempt != attempt_folder(job):
             remove_folder(attempt)
-    for pattern in ("attempt-*/checkpoint-*", "attempt-*/best-*", "attempt-*/.*.part"):
+    for pattern in ("attempt-*/checkpoint-*", "attempt-*/best-*", "attempt-*/.*.part", ".*.part"):
         for stale in run.glob(pattern):
             remove_folder(stale)
     remove_folder(run / "examples")
-    remove_folder(run / "foundation")
+    foundation = run / "foundation"
+    if foundation.is_dir():  # the empty folder tells that there was one
+        remove_folder(foundation)
+        foundation.mkdir()
 
 
 def forget(tuned: TunedModel) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from django.conf import settings
@@ -98,7 +98,8 @@ def _attempt(job: Job) -> Outcome:
 def _beat(job: Job, events: list[dict]) -> Order:
     order = jobs.beat(job, events)
     if order is Order.FINISH:  # the trainer looks for it at every step
-        registry.ask_to_finish(job)
+        with suppress(OSError):  # on a full disk: the next beat tries again
+            registry.ask_to_finish(job)
         return Order.GO_ON
     return order
 

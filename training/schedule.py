@@ -12,16 +12,14 @@ from functools import cache
 from heapq import heapify, heapreplace
 from math import inf
 
-from django.conf import settings
 from django.utils import timezone
 
-from training import bases, forecast, line, recipe, tasks
+from training import bases, forecast, heartbeats, line, recipe, tasks
 from training.datasets import lengths
 from training.errors import UserError
-from training.models import Heartbeat, Job, TokenCount
+from training.models import Job, TokenCount
 
 Status = Job.Status
-FRESH_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,7 @@ def slot(job: Job) -> Slot:
 
 def workers() -> int:
     """Return how many workers train here."""
-    fresh = timezone.now() - timedelta(seconds=max(FRESH_SECONDS, settings.LEASE_SECONDS))
-    return max(1, Heartbeat.objects.filter(lane=tasks.HEAVY, beat_at__gt=fresh).count())
+    return max(1, heartbeats.fresh(tasks.HEAVY).count())
 
 
 def _as_if_started(draft: Job, now: datetime) -> Job:
@@ -88,7 +85,7 @@ def _moment(now: datetime, offset: float) -> datetime | None:
 
 def _left(job: Job, seconds) -> float:
     """Return how long a running job will run."""
-    if job.cancel_requested or job.pause_requested or job.finish_requested:
+    if job.is_asked_to_end:
         return 0
     told = job.progress.get("seconds_left")
     return told if told is not None else seconds(job)

@@ -194,7 +194,8 @@ def jobs(rows: list[Job]) -> list[dict]:
 
 
 def job(row: Job, slots: dict[str, Slot] | None = None) -> dict:
-    """Return a started job as a fine_tuning.job; whoever has many brings the line's slots."""
+    """Return a started job as a fine_tuning.job; whoever has many brings the line's slots, and is not
+    told what would help each one that failed: that takes several queries a job."""
     tuned = getattr(row, "tuned", None)
     numbers = hyperparameters(row)
     return {
@@ -212,7 +213,7 @@ def job(row: Job, slots: dict[str, Slot] | None = None) -> dict:
         "suffix": row.name,
         "training_file": f"{FILE_MARK}{row.version_id}",
         "trained_tokens": row.progress.get("trained_tokens") if row.is_final else None,
-        "error": problem(row),
+        "error": problem(row, tells_cure=slots is None),
         "seed": (row.resolved | row.knobs).get("seed", recipe.SEED),
         "estimated_finish": estimated_finish(row, slots),
         "start_at": _unix(row.not_before),
@@ -264,8 +265,8 @@ def _finding(version: DatasetVersion, finding: dict) -> dict:
     }
 
 
-def problem(row: Job) -> dict | None:
-    """Say why a job failed; what kept it from the line lay in what it was given."""
+def problem(row: Job, tells_cure: bool = True) -> dict | None:
+    """Say why a job failed and what would help; what kept it from the line lay in what it was given."""
     if not row.error:
         return None
     field = None
@@ -273,7 +274,8 @@ def problem(row: Job) -> dict | None:
         is_base = row.error["code"].startswith(("base_", "gate_"))
         field = "base_model" if is_base else "training_file"
     found = _problem(row.error, field)
-    found["message"] = f"{found['message']} {clinic_words.promise(row)}".strip()
+    if tells_cure:
+        found["message"] = f"{found['message']} {clinic_words.promise(row)}".strip()
     return found
 
 

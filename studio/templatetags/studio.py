@@ -75,6 +75,8 @@ def chip(row: object) -> SafeString:
     name, tone = STATUS_LOOKS.get(status, ("info", ""))
     if status == Job.Status.RUNNING and getattr(row, "cancel_requested", False):
         tone, word = "warn", _("취소하는 중")
+    elif status == Job.Status.RUNNING and getattr(row, "finish_requested", False):
+        word = _("마치는 중")
     elif status == Job.Status.RUNNING and getattr(row, "pause_requested", False):
         tone, word = "warn", _("일시 중지하는 중")
     elif status == BaseDownload.Status.FETCHING and getattr(row, "cancel_requested", False):
@@ -198,7 +200,7 @@ def clock(value: datetime) -> str:
         return _("오늘 {time}").format(time=hour)
     if local.date() == today + timedelta(days=1):
         return _("내일 {time}").format(time=hour)
-    if local.year == today.year:
+    if local.year == today.year or local.date() > today:  # no start is set a year ahead
         return f"{date_format(local, 'n월 j일' if is_korean() else 'j M')} {hour}"
     return date_format(local, "DATE_FORMAT" if is_korean() else "j M Y")
 

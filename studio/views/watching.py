@@ -70,8 +70,10 @@ def chosen(request: HttpRequest) -> list[Job]:
 
     Raises: Http404 where one is not the user's.
     """
-    pks = list(dict.fromkeys(request.GET.getlist("job")))
-    found = {job.pk: job for job in lines.jobs_of(request.user).filter(pk__in=pks[: MOST + 1])}
-    if any(pk not in found for pk in pks[: MOST + 1]):
+    pks = list(dict.fromkeys(request.GET.getlist("job")))[: MOST + 1]
+    if not all(pk.isalnum() for pk in pks):  # PostgreSQL takes no NUL
         raise Http404
-    return [found[pk] for pk in pks[: MOST + 1]]
+    found = {job.pk: job for job in lines.jobs_of(request.user).filter(pk__in=pks)}
+    if any(pk not in found for pk in pks):
+        raise Http404
+    return [found[pk] for pk in pks]

@@ -185,8 +185,9 @@ def test_a_list_costs_as_many_queries_as_a_short_one(
     for _ in range(6):
         job_of(user)
         tuned_of(user)
+        job_of(user, "failed", error={"code": "out_of_memory", "params": {}})
     with django_assert_max_num_queries(9):  # five of them for when those that wait will end
-        assert len(api.get(CREATE).json()["data"]) == 12
+        assert len(api.get(CREATE).json()["data"]) == 18
 
 
 def test_a_waiting_job_is_cancelled(api, files):

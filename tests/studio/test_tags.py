@@ -46,6 +46,11 @@ def test_a_moment_is_said_as_people_say_it():
     assert "2020년" in tags.moment(timezone.make_aware(datetime(2020, 1, 2)))
 
 
+def test_a_start_in_the_next_year_is_said_to_the_minute():
+    with time_machine.travel(timezone.make_aware(datetime(2026, 12, 20, 12)), tick=False):
+        assert tags.clock(timezone.make_aware(datetime(2027, 1, 3, 22))) == "1월 3일 오후 10:00"
+
+
 def test_lengths_and_moments_in_english():
     now = timezone.localtime().replace(month=7, day=9, hour=14, minute=5)
     with translation.override("en"), time_machine.travel(now, tick=False):

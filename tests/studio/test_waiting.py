@@ -198,3 +198,14 @@ def test_whoever_has_too_many_is_told_before_the_start_and_at_it(signed_in, draf
     assert signed_in.post(f"/train/{draft.pk}/start/").status_code == 422
     draft.refresh_from_db()
     assert draft.status == "draft"
+
+
+def test_a_training_that_is_to_end_has_no_time_left_on_any_page(signed_in, mine):
+    running = {"status": "running", "step": 5, "progress": {"seconds_left": 7200}}
+    Job.objects.filter(pk=mine[0].pk).update(**running)
+    pages = ["/waiting/", "/models/", f"/models/{mine[0].pk}/now/?was=running"]
+    assert all("2시간" in signed_in.get(page).text for page in pages)
+    Job.objects.filter(pk=mine[0].pk).update(finish_requested=True)
+    assert not any("2시간" in signed_in.get(page).text for page in pages)
+    assert "곧 끝납니다" in signed_in.get("/waiting/").text
+    assert "마치는 중" in signed_in.get("/models/").text

@@ -26,3 +26,15 @@ def test_a_job_that_waits_for_the_night_waits_for_no_room(user, make):
     night = timezone.now() + timedelta(hours=3)
     job = make.job(user, make.version(user), not_before=night)
     assert "디스크" not in lines.happening(job)
+
+
+def test_a_job_that_had_no_room_and_was_put_off_till_night_waits_for_the_night(
+    user, make, monkeypatch
+):
+    monkeypatch.setattr(tasks, "ring", lambda *_: None)
+    make.job(user, make.version(user))
+    jobs.crashed(jobs.claim_next(), {"code": "disk_full", "params": {}})
+    job = Job.objects.get()
+    jobs.postpone(job, timezone.now() + timedelta(hours=3))
+    job.refresh_from_db()
+    assert "디스크" not in lines.happening(job) and "부터 차례를 기다려" in lines.happening(job)

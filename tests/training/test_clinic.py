@@ -13,6 +13,7 @@ import psutil
 import pytest
 import serving
 import tiny
+from at_once import at_once
 from django.utils import timezone
 from safetensors.torch import load_file, save_file
 
@@ -418,6 +419,13 @@ def test_a_cure_that_is_pressed_twice_makes_one_job(failed):
     assert Job.objects.filter(parent=failed).count() == 1
     Job.objects.filter(pk=first.pk).update(status="failed")
     assert press(failed) != first  # it has ended: this is another try
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cure_that_is_pressed_in_two_tabs_at_once_makes_one_job(on_disk, failed):
+    found = at_once(*[lambda: press(Job.objects.get(pk=failed.pk))] * 3)
+    assert len(set(found)) == 1
+    assert [job.status for job in Job.objects.filter(parent=failed)] == ["queued"]
 
 
 def test_a_job_that_did_not_fail_has_no_cure(failed):

@@ -2,8 +2,10 @@
 
 import json
 import signal
+from types import SimpleNamespace
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from trainer_runs import begin, of_kind, said, train
 
@@ -11,6 +13,7 @@ from training import registry
 from training.chat import Message, Renderer
 from training.lm import generate, load
 from training.trainer import checkpoint
+from training.trainer.best import Best
 
 
 def weights(run, attempt=1):
@@ -52,6 +55,7 @@ def test_a_run_without_gain_ends_and_leaves_its_best_model(overtrained):
     assert stop["step"] < of_kind(events, "start")[0]["total_steps"]
     told = metrics(run)
     assert (told["ended"], told["best_step"]) == ("early", best_step)
+    assert all(event["step"] for event in of_kind(events, "best"))
     assert told["validation_loss"] == pytest.approx(losses[best_step], abs=1e-4)
 
 
@@ -66,6 +70,16 @@ def test_the_model_of_an_early_end_is_what_the_run_was_at_its_best(overtrained, 
     for name, tensor in result.items():
         key = "weights." + name.replace(".weight", ".default.weight")
         assert (saved[key] == tensor).all()
+
+
+def test_the_best_step_is_one_that_learnt_though_all_were_worse_than_none(tmp_path):
+    order = SimpleNamespace(patience=2, run=tmp_path, folder=tmp_path / "attempt-1")
+    best = Best(order, {"a": torch.nn.Parameter(torch.ones(1))}, {})
+    for step, loss in enumerate((1.0, 3.0, 2.0, 4.0)):
+        best.see(step, loss, is_last=False)
+    assert best.history["best_step"] == 2 and not best.is_over
+    best.see(4, 4.0, is_last=True)
+    assert best.is_over
 
 
 def test_patience_of_nothing_trains_to_the_end_and_takes_the_last(overtrained):

@@ -87,10 +87,11 @@ def test_a_fenced_attempt_takes_nothing_of_the_next_one(job):
 
 
 def test_a_start_counts_what_other_runs_will_still_write(job, user, version, monkeypatch):
-    full = forecast.disk(bases.find("tiny"), "full", {"patience": 4})
     draft = drafts.create_draft(user)
     drafts.edit(draft, name="다음", base="tiny", method="full", version=version)
-    Job.objects.filter(pk=job.pk).update(method="full", resolved={"patience": 4})
+    numbers = drafts.resolved(draft)
+    full = forecast.disk(bases.find("tiny"), "full", numbers)
+    Job.objects.filter(pk=job.pk).update(method="full", resolved=numbers)
     room = full.most_bytes + full.result_bytes
     monkeypatch.setattr(forecast, "free_bytes", lambda: room)
     assert disk.promised_bytes(besides=draft) == full.result_bytes  # it has not begun
@@ -148,3 +149,53 @@ def test_of_all_attempts_the_two_newest_checkpoints_are_kept(tmp_path):
             checkpoint.save(folder, step, {"weight": weight}, optimizer, {})
     kept = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*"))
     assert kept == ["attempt-2/checkpoint-00000004", "attempt-3/checkpoint-00000005"]
+
+
+def saving(run):
+    """Return what saves a checkpoint or a best step of an attempt, with nearly no weights."""
+    import torch
+
+    from training.trainer import checkpoint
+
+    weight = torch.nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.AdamW([weight])
+
+    def save(attempt: int, step: int, best_step: int | None = None) -> None:
+        folder, weights = run / f"attempt-{attempt}", {"weight": weight}
+        if best_step is None:
+            checkpoint.save_best(folder, step, weights, {})
+        else:
+            checkpoint.save(folder, step, weights, optimizer, {"history": {"best_step": best_step}})
+
+    return save
+
+
+def bests(run) -> list[str]:
+    return sorted(str(path.relative_to(run)) for path in run.glob("attempt-*/best-*"))
+
+
+def test_the_best_step_of_the_newest_checkpoint_stays_however_many_better_ones_follow(tmp_path):
+    """A run that was killed goes back to it, and may be asked to finish there."""
+    save = saving(tmp_path)
+    save(1, 30)
+    save(1, 40, best_step=30)
+    for step in (50, 60, 70):
+        save(1, step)
+    assert bests(tmp_path) == ["attempt-1/best-00000030", "attempt-1/best-00000070"]
+
+
+def test_a_best_step_does_not_give_way_to_later_ones_of_an_attempt_that_was_lost(tmp_path):
+    save = saving(tmp_path)
+    save(1, 30)
+    save(1, 40, best_step=30)
+    save(1, 50)
+    save(1, 60)
+    save(2, 45)
+    assert bests(tmp_path) == ["attempt-1/best-00000030", "attempt-2/best-00000045"]
+
+
+def test_a_disk_that_takes_no_marker_keeps_nobody_from_being_rung_for(data, user, job):
+    folder(data, GONE, 25)
+    (data / "runs.swept").symlink_to(data / "not there" / "either")
+    jobs.reap()
+    assert list(jobs.unheard()) == [job]

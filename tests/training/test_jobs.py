@@ -6,7 +6,7 @@ import making
 import pytest
 from django.utils import timezone
 
-from training import drafts, jobs, leases, line, tasks, wording
+from training import drafts, jobs, leases, line, registry, runs, tasks, wording
 from training.datasets import holding, store, versions
 from training.errors import UserError
 from training.history import History
@@ -568,3 +568,13 @@ def test_a_tuned_model_is_trained_further_with_its_own_shape(running, version):
     assert (numbers["lora_rank"], numbers["lora_alpha"]) == (4, 12)
     drafts.edit(draft, method="full")
     assert "foundation_misfit" in {error.code for error in drafts.blockers(draft)}
+
+
+def test_a_wish_to_finish_that_can_not_be_written_down_yet_costs_no_training(running):
+    """As on a full disk: here the run's folder is away."""
+    jobs.beat(running, [{"kind": "metrics", "step": 5, "loss": 1.0}])
+    jobs.finish_early(running)
+    assert runs._beat(running, []) is Order.GO_ON
+    registry.run_folder(running).mkdir(parents=True)
+    assert runs._beat(running, []) is Order.GO_ON
+    assert (registry.run_folder(running) / "finish").exists()

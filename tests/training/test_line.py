@@ -1,10 +1,10 @@
 """The line: who is next, whose turn it is, what waits for its time, and how many one may have."""
 
-import sqlite3
 import threading
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
+from at_once import at_once
 from django.db import connection
 from django.utils import timezone
 
@@ -265,45 +265,6 @@ def test_a_paused_job_resumes_within_the_limit_only(ask, settings):
 
 
 # --- several at once ------------------------------------------------------------------------------
-def at_once(*deeds) -> list:
-    """Do things in threads that begin together; return what each came to."""
-    gate, found = threading.Barrier(len(deeds)), [None] * len(deeds)
-
-    def run(number: int, deed) -> None:
-        gate.wait()
-        try:
-            found[number] = deed()
-        except UserError as error:
-            found[number] = error.code
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=one) for one in enumerate(deeds)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
-
-
-@pytest.fixture
-def on_disk(transactional_db, tmp_path):
-    """Have the database in a file with the product's own options, where threads wait for each
-    other; in memory they are refused."""
-    if connection.vendor != "sqlite":
-        yield
-        return
-    in_memory, name = connection.connection, connection.settings_dict["NAME"]
-    in_memory.backup(copy := sqlite3.connect(tmp_path / "line.sqlite3"))
-    copy.close()
-    connection.connection = None
-    connection.settings_dict["NAME"] = str(tmp_path / "line.sqlite3")
-    yield
-    connection.close()
-    connection.settings_dict["NAME"] = name
-    connection.connection = in_memory
-
-
 @pytest.mark.django_db(transaction=True)
 def test_two_starts_at_once_do_not_pass_the_limit(on_disk, ask, people, settings, monkeypatch):
     settings.QUEUE_LIMIT = 3
@@ -335,3 +296,36 @@ def test_workers_at_once_take_different_jobs(on_disk, ask):
     taken = [job.pk for job in at_once(*[jobs.claim_next] * 4) if job]
     assert len(taken) == len(set(taken)) and taken
     assert Job.objects.filter(status="running").count() == len(taken)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cancel_in_the_moment_of_a_crash_ends_the_job(on_disk, ask, monkeypatch):
+    """It would have waited in line, to be cancelled when its turn came."""
+    ask("a1")
+    job, real = jobs.claim_next(), jobs._after_crash
+    pressed = threading.Thread(
+        target=lambda: (jobs.cancel(Job.objects.get(pk=job.pk)), connection.close())
+    )
+
+    def slowly(*arguments):
+        found = real(*arguments)
+        pressed.start()
+        pressed.join(0.5)
+        return found
+
+    monkeypatch.setattr(jobs, "_after_crash", slowly)
+    assert jobs.crashed(job, {"code": "trainer_killed", "params": {}})
+    pressed.join()
+    job.refresh_from_db()
+    assert job.status == "cancelled"
+
+
+def test_a_job_that_waits_for_its_data_counts_for_the_limit_too(ask, settings, monkeypatch):
+    settings.QUEUE_LIMIT = 1
+    ask("a1")
+    draft = ask("a2", status="draft")
+    monkeypatch.setattr(drafts, "blockers", lambda job: [UserError("data_being_read")])
+    with pytest.raises(UserError, match="queue_full"):
+        jobs.start_when_read(draft)
+    draft.refresh_from_db()
+    assert draft.status == "draft"

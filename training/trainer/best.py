@@ -25,8 +25,8 @@ class Best:
 
     def see(self, step: int, loss: float, *, is_last: bool) -> None:
         """Take note of the loss at a step, and keep its weights where it is the best so far; those of the
-        last step are the model's own."""
-        if not self.is_wanted:
+        last step are the model's own. What it was before the first step is no result of training."""
+        if not self.is_wanted or not step:
             return
         if loss >= self.history.get("best_loss", float("inf")):
             self.history["no_better"] += 1

@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -73,19 +75,30 @@ def save(
             tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value).contiguous()
     tensors["random.cpu"] = torch.get_rng_state()
     _write(folder, CHECKPOINT, step, tensors, facts)
+    _remove(_all(folder.parent, CHECKPOINT)[KEPT:])
 
 
 def save_best(folder: Path, step: int, parameters: dict[str, nn.Parameter], facts: dict) -> None:
-    """Write `folder/best-<step>`, the weights alone, and keep the newest two of the run: a run that
-    goes back to a checkpoint may want the one before."""
-    _write(folder, BEST, step, _weights(parameters), facts)
+    """Write `folder/best-<step>`, the weights alone. Of the others only that of the newest checkpoint
+    stays: a run that goes back to it may want it."""
+    fresh = _write(folder, BEST, step, _weights(parameters), facts)
+    before = f"{BEST}-{_best_of_newest(folder.parent):08d}"
+    _remove(kept for kept in _all(folder.parent, BEST) if kept != fresh and kept.name != before)
+
+
+def _best_of_newest(run: Path) -> int:
+    """Return the step that was the best one when the newest checkpoint was written; 0 where none was."""
+    for folder in _all(run, CHECKPOINT):
+        with suppress(OSError, ValueError, KeyError):
+            return json.loads((folder / "manifest.json").read_text())["history"]["best_step"]
+    return 0
 
 
 def _weights(parameters: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:
     return {f"weights.{name}": p.detach().contiguous() for name, p in parameters.items()}
 
 
-def _write(folder: Path, kind: str, step: int, tensors: dict, facts: dict) -> None:
+def _write(folder: Path, kind: str, step: int, tensors: dict, facts: dict) -> Path:
     name = f"{kind}-{step:08d}"
     part = folder / f".{name}.part"
     shutil.rmtree(part, ignore_errors=True)
@@ -96,7 +109,11 @@ def _write(folder: Path, kind: str, step: int, tensors: dict, facts: dict) -> No
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    for stale in _all(folder.parent, kind)[KEPT:]:
+    return folder / name
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    for stale in folders:
         shutil.rmtree(stale, ignore_errors=True)
 
 
