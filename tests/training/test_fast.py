@@ -1,5 +1,7 @@
 """The fast decoder beside transformers' own eager attention in fp32: logits, loss and gradients."""
 
+import itertools
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -66,10 +68,8 @@ def fast_loss(decoder: Decoder, found) -> torch.Tensor:
     starts = [0]
     for row in found:
         starts.append(starts[-1] + len(row))
-    spans = [Span(a, b) for a, b in zip(starts, starts[1:], strict=False)]
-    places = torch.cat(
-        [torch.arange(a + 1, b - 1) for a, b in zip(starts, starts[1:], strict=False)]
-    )
+    spans = [Span(a, b) for a, b in itertools.pairwise(starts)]
+    places = torch.cat([torch.arange(a + 1, b - 1) for a, b in itertools.pairwise(starts)])
     logits = decoder(
         torch.cat(found), torch.cat([torch.arange(len(row)) for row in found]), spans, places
     )

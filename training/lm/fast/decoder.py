@@ -5,9 +5,9 @@ are theirs. What it does not know it refuses, and the plain path is taken.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from training.lm.fast.attention import Packed, Span
@@ -23,7 +23,7 @@ class Unknown(Exception):
 
 
 class Decoder:
-    def __init__(self, model: nn.Module, kind: torch.dtype) -> None:
+    def __init__(self, model: Any, kind: torch.dtype) -> None:
         """`model` is the causal language model of transformers, with PEFT's layers in it or without;
         `kind` the dtype to compute in.
 
@@ -60,7 +60,7 @@ class Decoder:
             for group in layer.groups:
                 group.release()
 
-    def norm(self, module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    def norm(self, module: Any, x: torch.Tensor) -> torch.Tensor:
         eps = getattr(module, "variance_epsilon", None) or module.eps
         return Norm.apply(x, module.weight, eps, self.offset)
 
@@ -117,7 +117,7 @@ class _Read(torch.autograd.Function):
 
 
 class _Layer:
-    def __init__(self, decoder: Decoder, layer: nn.Module) -> None:
+    def __init__(self, decoder: Decoder, layer: Any) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.decoder, self.module, self.attention = decoder, layer, attention
         self.qkv = Group([attention.q_proj, attention.k_proj, attention.v_proj], decoder.kind)

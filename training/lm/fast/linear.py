@@ -5,16 +5,16 @@ changes: added to a rounded result, most of them would vanish.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 
 class Group:
     """What a group of linear layers computes, from the weights that their modules hold."""
 
-    def __init__(self, linears: Sequence[nn.Module], kind: torch.dtype) -> None:
+    def __init__(self, linears: Sequence[Any], kind: torch.dtype) -> None:
         """`linears` are nn.Linear or PEFT's LoRA layers; `kind` is the dtype to compute in. Frozen
         weights move into the joined matrix, and the modules see them there."""
         self.adapted = [one for one in linears if hasattr(one, "lora_A")]
