@@ -1,6 +1,7 @@
 import contextlib
 
 from django.apps import AppConfig
+from django.conf import settings
 
 from training.errors import UserError
 
@@ -9,13 +10,15 @@ class PlaygroundConfig(AppConfig):
     name = "playground"
 
     def ready(self) -> None:
-        """Have the engine give way to training, and let go of models that are deleted."""
-        from training import registry, tasks
+        """Have the engine give way to training, let go of models that are deleted, and be looked at
+        where somebody asks whether all is well."""
+        from training import health, registry, tasks
         from training.hub import library
 
         tasks.before_heavy(give_way)
         registry.BEFORE_FORGETTING.append(let_go)
         library.BEFORE_REMOVING.append(let_base_go)
+        health.register("engine", engine)
 
 
 def give_way() -> None:
@@ -38,3 +41,14 @@ def unload(name: str) -> None:
 
     with contextlib.suppress(UserError):
         client.unload(name)
+
+
+def engine() -> object:
+    """Find out whether the engine answers; without one nothing is wrong but the playground."""
+    from playground import client
+    from training.health import OFF, Finding
+
+    if not settings.ENGINE_SOCKET:
+        return Finding(OFF)
+    loaded = [one for one in client.models().values() if one.state == "ready"]
+    return Finding(figures={"models_loaded": len(loaded)})

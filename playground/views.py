@@ -115,10 +115,14 @@ def _move(request: HttpRequest, verb) -> HttpResponse:
 
 @require_GET
 def state(request: HttpRequest) -> HttpResponse:
-    """Answer the fragment that shows whether a model is in memory."""
+    """Answer the fragment that shows whether a model is in memory; nothing new while the engine is
+    still away."""
     model = request.GET.get("model", "")
     _allow_or_404(request, model)
-    return render(request, "playground/_load_state.html", _state(model))
+    found = _state(model)
+    if "away" in request.GET and is_away(found["problem"]):
+        return HttpResponse(status=204)
+    return render(request, "playground/_load_state.html", found)
 
 
 def _state(model: str, problem: UserError | None = None) -> dict:
@@ -129,7 +133,12 @@ def _state(model: str, problem: UserError | None = None) -> dict:
             found = client.state(model)
         except UserError as error:
             problem = error
-    return {"model": model, "load_state": found, "problem": problem or found.error}
+    problem = problem or found.error
+    return {"model": model, "load_state": found, "problem": problem, "is_away": is_away(problem)}
+
+
+def is_away(problem: UserError | None) -> bool:
+    return problem is not None and problem.code == "engine_away"
 
 
 def _allow_or_404(request: HttpRequest, model: str) -> None:

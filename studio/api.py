@@ -7,7 +7,6 @@ refusals.py.
 import json
 import logging
 import re
-import secrets
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import Promise
@@ -30,6 +29,7 @@ EXPECTED: dict[str, Promise] = {
     "string_unprintable": _("눈에 보이는 한 줄의 글자"),
     "literal_error": _("{expected} 가운데 하나"),
     "int_parsing": _("정수"),
+    "int_type": _("정수"),
     "greater_than_equal": _("{ge} 이상의 수"),
     "less_than_equal": _("{le} 이하의 수"),
     "model_attributes_type": _("{{ }}로 묶은 JSON 객체"),
@@ -98,9 +98,6 @@ def not_there(request: HttpRequest, error: Http404) -> HttpResponse:
 
 @api.exception_handler(Exception)
 def our_fault(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Log the error with its traceback under an id and answer 500 with that id."""
-    identity = secrets.token_hex(4)
-    logger.error("error %s at %s", identity, request.path, exc_info=error)
-    response = refusals.answer(500)
-    response["X-Request-Id"] = identity
-    return response
+    """Log the error with its traceback; the answer's X-Request-ID finds it again."""
+    logger.error("error %s at %s", request.id, request.path, exc_info=error)
+    return refusals.answer(500)

@@ -11,9 +11,13 @@ from django.core.asgi import get_asgi_application
 
 pages = get_asgi_application()
 
+import studio.urls  # noqa: E402, F401 - before the port opens, so that the first visitor does not wait
 from playground.routing import websocket_urlpatterns  # noqa: E402
 from studio.guard import BodyGuard, SameOrigin  # noqa: E402
 from studio.languages import SocketLanguage  # noqa: E402
+from training import heartbeats  # noqa: E402
+
+heartbeats.watch()
 
 application = BodyGuard(
     ProtocolTypeRouter(

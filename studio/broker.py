@@ -32,7 +32,7 @@ class Channel(filesystem.Channel):
 
     def _put(self, queue: str, payload: dict, **options: object) -> None:
         name = f"{time.time_ns():020d}_{uuid.uuid4().hex}.{queue}.msg"
-        folder = Path(self.data_folder_out)
+        folder = self._made(self.data_folder_out)
         part = folder / f".{name}.part"
         try:
             with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -46,7 +46,7 @@ class Channel(filesystem.Channel):
 
     def _get(self, queue: str) -> dict:
         for source in self._waiting(queue):
-            claimed = Path(self.processed_folder) / source.name
+            claimed = self._made(self.processed_folder) / source.name
             try:
                 source.rename(claimed)
             except FileNotFoundError:
@@ -61,9 +61,15 @@ class Channel(filesystem.Channel):
     def _waiting(self, queue: str) -> list[Path]:
         return sorted(
             path
-            for path in Path(self.data_folder_in).iterdir()
+            for path in self._made(self.data_folder_in).iterdir()
             if not path.name.startswith(".") and path.name.partition(".")[2] == f"{queue}.msg"
         )
+
+    def _made(self, folder: str) -> Path:
+        """Return a folder, made anew if somebody took it away: the rows know what was in it."""
+        place = Path(folder)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return place
 
     def _size(self, queue: str) -> int:
         return len(self._waiting(queue))

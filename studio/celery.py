@@ -11,10 +11,18 @@ TRANSPORT_ALIASES["embedded"] = "studio.broker:Transport"
 app = Celery("dadeum")
 
 
+REDIS = {
+    "visibility_timeout": 12 * 3600,
+    "socket_connect_timeout": 5,
+    "socket_timeout": 10,  # a page must not hang where the broker does
+    "socket_keepalive": True,
+}
+
+
 def options() -> dict:
     """Return the broker's transport options for the configured broker."""
     if not settings.BROKER_URL.startswith("embedded"):
-        return {"visibility_timeout": 12 * 3600} if "redis" in settings.BROKER_URL else {}
+        return REDIS if settings.BROKER_URL.startswith("redis") else {}
     places = {name: settings.BROKER_FOLDER / name for name in ("queue", "processed")}
     for place in places.values():
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -31,6 +39,7 @@ app.conf.update(
     broker_url=settings.BROKER_URL,
     broker_transport_options=options(),
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
     task_ignore_result=True,
     task_serializer="json",
     accept_content=["json"],

@@ -2,6 +2,7 @@
 errors in words (in JSON for programs)."""
 
 import logging
+import re
 import secrets
 from collections.abc import Callable
 
@@ -17,11 +18,11 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from studio import accounts, keys, languages, refusals
 from studio.models import ApiKey, User
-from training import wording
+from training import logs, wording
 from training.errors import UserError
 
 logger = logging.getLogger(__name__)
-OPEN_BEFORE_SETUP = {"setup", "live", "theme", "language"}
+OPEN_BEFORE_SETUP = {"setup", "live", "ready", "metrics", "theme", "language"}
 DJANGO_ANSWERS = (
     Http404, PermissionDenied, SuspiciousOperation, BadRequest, MultiPartParserError
 )  # fmt: skip
@@ -29,6 +30,33 @@ DJANGO_ANSWERS = (
 
 def wants_json(request: HttpRequest) -> bool:
     return request.headers.get("Accept", "").startswith("application/json")
+
+
+class Traced:
+    """Gives each request an id, its sender's if that is sane: for the log, and for the answer.
+
+    Django logs what was refused after all middleware, so that nothing is taken back here: the next
+    request begins anew.
+    """
+
+    SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        sent = request.headers.get("X-Request-ID", "")
+        request.id = sent if self.SANE.fullmatch(sent) else secrets.token_hex(8)
+        logs.begin(request=request.id, user=lambda: self.known_user(request))
+        response = self.get_response(request)
+        response["X-Request-ID"] = request.id
+        return response
+
+    @staticmethod
+    def known_user(request: HttpRequest) -> object:
+        """Return the id of who asks, if that was looked up; a line of the log asks no database."""
+        key = getattr(request, "key", None)
+        return key.owner_id if key else getattr(getattr(request, "_cached_user", None), "pk", None)
 
 
 class Headers:
@@ -153,8 +181,8 @@ def users_error(request: HttpRequest, error: UserError) -> HttpResponse:
 
 
 def our_fault(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Log the error with its traceback under an id and answer 500 with that id."""
-    identity = secrets.token_hex(4)
+    """Log the error with its traceback and answer 500 with the request's id."""
+    identity = request.id
     logger.error("error %s at %s", identity, request.path, exc_info=error)
     if wants_json(request):
         return JsonResponse({"error": {"code": "unexpected", "id": identity}}, status=500)

@@ -7,6 +7,7 @@ Every variable is listed in the README's settings table.
 import contextlib
 import ipaddress
 import secrets
+from datetime import datetime, time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -42,6 +43,18 @@ def integer(name: str, default: int, low: int, high: int) -> int:
     if value != int(value):
         raise ImproperlyConfigured(f"{name}={text(name)!r} must be a whole number.")
     return int(value)
+
+
+def clock(name: str, default: str) -> time:
+    """Read a time of day.
+
+    Raises: ImproperlyConfigured.
+    """
+    raw = text(name, default)
+    try:
+        return datetime.strptime(raw, "%H:%M").time()
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}={raw!r} must be a time such as 22:00.") from None
 
 
 def flag(name: str, default: bool) -> bool:
@@ -138,6 +151,7 @@ BUILTIN_MODEL = DATA / "builtin" / "smollm2-135m-instruct"
 
 
 SECRET_KEY_LETTERS = 50
+TOKEN_LETTERS = 16
 
 
 def secret_key() -> str:
@@ -157,6 +171,16 @@ def secret_key() -> str:
             path.hardlink_to(fresh)
         fresh.unlink()
     return path.read_text()
+
+
+def token(name: str) -> str:
+    """Read a secret that a program brings; empty where none is given."""
+    found = text(name)
+    if found and (len(found) < TOKEN_LETTERS or not found.isascii() or " " in found):
+        raise ImproperlyConfigured(
+            f"{name} must have {TOKEN_LETTERS} letters or more, without blanks."
+        )
+    return found
 
 
 # --- web --------------------------------------------------------------------------------------
@@ -183,6 +207,8 @@ INSTALLED_APPS = [
     "playground",
 ]
 MIDDLEWARE = [
+    "studio.middleware.Traced",
+    "studio.metrics.Measured",
     "studio.middleware.Headers",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -295,7 +321,7 @@ if HTTPS and not PUBLIC_HOSTS:
         "DADEUM_HTTPS=1 needs DADEUM_ALLOWED_HOSTS, the host name under which people reach it."
     )
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
 SECURE_HSTS_SECONDS = integer("DADEUM_HSTS_SECONDS", 2_592_000, 0, 63_072_000) if HTTPS else 0
 CSRF_TRUSTED_ORIGINS = (
     [f"https://*{host}" if host.startswith(".") else f"https://{host}" for host in PUBLIC_HOSTS]
@@ -304,6 +330,8 @@ CSRF_TRUSTED_ORIGINS = (
 )
 # Whether other names under ours speak https too is not ours to promise.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+METRICS_TOKEN = token("DADEUM_METRICS_TOKEN")
+"""What Prometheus must bring to /metrics; empty: there is no such page."""
 UPLOAD_LIMIT_BYTES = integer("DADEUM_UPLOAD_LIMIT_MB", 2048, 1, 1_000_000) * 1024 * 1024
 DATA_QUOTA_BYTES = int(number("DADEUM_DATA_QUOTA_GB", 0, 0, 1_000_000) * 1024**3)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
@@ -349,6 +377,8 @@ BROKER_FOLDER = DATA / "broker"
 
 # --- the product's own bounds -----------------------------------------------------------------
 MIN_EXAMPLES = integer("DADEUM_MIN_EXAMPLES", 200, 1, 1_000_000)
+QUEUE_LIMIT = integer("DADEUM_QUEUE_LIMIT", 10, 0, 10_000)
+NIGHT = clock("DADEUM_NIGHT", "22:00")
 PERSONAL_DATA = text("DADEUM_PERSONAL_DATA", "warn")
 if PERSONAL_DATA not in ("warn", "block"):
     raise ImproperlyConfigured("DADEUM_PERSONAL_DATA must be warn or block.")
@@ -374,16 +404,21 @@ HUB_NETWORK = {
 }
 """How that child gets out of a network with a proxy or certificates of its own."""
 
+LOG_FORMAT = text("DADEUM_LOG_FORMAT", "text")
+if LOG_FORMAT not in ("text", "json"):
+    raise ImproperlyConfigured("DADEUM_LOG_FORMAT must be text or json.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "studio.logs.OneLine",
-            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-        }
-    },
+    "formatters": {"line": {"()": "training.logs.formatter", "kind": LOG_FORMAT}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+        # without handlers of their own their lines look as ours do
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"level": "WARNING"},
+        "django": {"handlers": [], "level": "INFO"},
+    },
 }

@@ -52,10 +52,11 @@ class Child:
 def children(socket_path: str) -> list[Child]:
     python = sys.executable
     worker = [
-        python, "-m", "celery", "-A", "studio", "worker",
+        python, "-m", "celery", "-A", "studio", "--quiet", "worker",
         "-P", "threads", "--without-gossip", "--without-mingle", "--loglevel", "INFO",
     ]  # fmt: skip
     trusted = ["--proxy-headers", "--forwarded-allow-ips", ",".join(settings.PROXY)]
+    engine = [python, "-m", "playground.engine", "--log-format", settings.LOG_FORMAT]
     threads = ["--threads", str(settings.THREADS)] if settings.THREADS else []
     return [
         Child(
@@ -69,7 +70,7 @@ def children(socket_path: str) -> list[Child]:
                 *(trusted if settings.PROXY else ["--no-proxy-headers"]),
             ],
         ),
-        Child("engine", [python, "-m", "playground.engine", "--socket", socket_path, *threads]),
+        Child("engine", [*engine, "--socket", socket_path, *threads]),
         Child("worker-heavy", [*worker, "-Q", "heavy", "-c", "1", "-n", "heavy@%h"]),
         Child(FETCHER, [*worker, "-Q", "light", "-c", "2", "-n", "light@%h"]),
     ]  # fmt: skip
@@ -183,14 +184,18 @@ class Supervisor:
                 0.5 if child.failures == 1 else min(MAX_PAUSE_SECONDS, 2 ** (child.failures - 2))
             )
             child.again_at = now + pause
-            print(
-                f"dadeum: {child.name} 프로세스가 끝났습니다(코드 {child.process.returncode}). "
-                f"{pause:g}초 뒤에 다시 시작합니다. 기록: {child.log}",
-                flush=True,
-            )
-            child.process = None
+            code, child.process = child.process.returncode, None
+            with contextlib.suppress(OSError):  # it may go to a disk that is full
+                print(
+                    f"dadeum: {child.name} 프로세스가 끝났습니다(코드 {code}). "
+                    f"{pause:g}초 뒤에 다시 시작합니다. 기록: {child.log}",
+                    flush=True,
+                )
         if child.process is None and now >= child.again_at:
-            self._start(child)
+            try:
+                self._start(child)
+            except OSError:  # no room for its log, or no memory for a process
+                child.again_at = now + MAX_PAUSE_SECONDS / 10
 
     # --- after ----------------------------------------------------------------------------------
     def _stop(self) -> None:

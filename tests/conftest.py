@@ -15,10 +15,13 @@ def tiny_base(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_language_is_left_behind():
-    """A request leaves its language in the thread; the next test begins in Korean."""
+def nothing_of_a_request_is_left_behind():
+    """A request leaves its language and its id in the thread; the next test begins without."""
+    from training import logs
+
     yield
     translation.deactivate()
+    logs.begin()
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @contextmanager
-def files(content_of: Callable[[str], str]) -> Iterator[int]:
-    """Serve what `content_of` makes of a path; yield the port."""
+def files(content_of: Callable[[str], str], port: int = 0) -> Iterator[int]:
+    """Serve what `content_of` makes of a path; yield the port, any that is free or the one asked for."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -21,7 +21,7 @@ def files(content_of: Callable[[str], str]) -> Iterator[int]:
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.server_port

@@ -17,6 +17,7 @@ WITHOUT_DJANGO = (
     "training/gate.py",
     "training/errors.py",
     "training/lifeline.py",
+    "training/logs.py",
     "training/hub/child.py",
     "training/hub/ids.py",
     "training/hub/origin.py",

@@ -4,7 +4,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from ninja import Query, Router
 
-from training import bases, jobs, naming, recipe, wire
+from training import bases, jobs, line, naming, recipe, wire
 from training.bases import Base
 from training.datasets import holding, reports, versions
 from training.errors import UserError, about
@@ -23,6 +23,9 @@ def create(request: HttpRequest, order: wire.FineTune) -> dict:
     with about("train_method"):
         method = _method(order, foundation)
     knobs = _knobs(order)
+    line.refuse_beyond_limit(request.user.pk)  # before anything is fetched
+    with about("start_at"):
+        start = line.not_before(order.not_before)
     with about("training_file"):
         version = versions.from_url(request.user, order.training_file)
     job = jobs.submit(
@@ -34,6 +37,7 @@ def create(request: HttpRequest, order: wire.FineTune) -> dict:
         version=version,
         overflow=order.overflow,
         foundation=foundation,
+        not_before=start,
     )
     return wire.job(job)
 
@@ -80,7 +84,7 @@ def list_jobs(request: HttpRequest, limit: int = LIMIT, after: str = "") -> dict
         older = Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk)
         found = found.filter(older)
     rows = list(found[: limit + 1])
-    return wire.page([wire.job(row) for row in rows[:limit]], has_more=len(rows) > limit)
+    return wire.page(wire.jobs(rows[:limit]), has_more=len(rows) > limit)
 
 
 @router.get("/training/fine_tune/{job_id}", response=wire.FineTuningJob, tags=["training"])

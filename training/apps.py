@@ -5,8 +5,8 @@ class TrainingConfig(AppConfig):
     name = "training"
 
     def ready(self) -> None:
-        """Register training's kinds of work with the queue's door."""
-        from training import forecast, jobs, runs
+        """Register training's kinds of work with the queue's door, and have workers beat."""
+        from training import forecast, heartbeats, jobs, runs  # noqa: F401 - workers beat
         from training.datasets import versions
         from training.datasets.reports import CHECK
         from training.hub import downloads

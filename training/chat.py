@@ -161,11 +161,17 @@ class Renderer:
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
-        """Ids that end an answer: the configured end-of-sequence ids and the template's own."""
+        """Ids that end an answer: the configured end-of-sequence ids and the template's own.
+
+        Raises: UserError `template_without_answer` where a template drops what is said, and those of
+        `render`.
+        """
         ids = set(self._configured_ids("eos_token_id"))
         if (eos := self.tokenizer.token_to_id(self.eos_token)) is not None:
             ids.add(eos)
-        answer = self._pieces([Message("user", "?"), Message("assistant", "!")])[-1].text
+        pieces = self._pieces([Message("user", "?"), Message("assistant", "!")])
+        if not pieces or "!" not in (answer := pieces[-1].text):
+            raise UserError("template_without_answer", folder=self.folder.name)
         special = self.tokenizer.get_added_tokens_decoder()
         ids.update(id for id, token in special.items() if token.special and token.content in answer)
         return frozenset(ids)

@@ -14,7 +14,7 @@ from training import leases, tasks
 from training.errors import UserError
 from training.leases import Order
 from training.models import Leased
-from training.supervise import Outcome
+from training.supervise import Outcome, insist
 
 MAX_ATTEMPTS = 3
 WAITING, READY, FAILED, CANCELLED = "waiting", "ready", "failed", "cancelled"
@@ -72,8 +72,10 @@ class Desk:
 
     def settle(self, row: Any, outcome: Outcome, facts: dict) -> None:
         """Write the end of a piece of work, or put it back after a crash."""
-        if outcome.fenced:
-            return
+        if not outcome.fenced:
+            insist(lambda: self._settle(row, outcome, facts))
+
+    def _settle(self, row: Any, outcome: Outcome, facts: dict) -> None:
         if outcome.is_done:
             fields = {"status": READY, "error": None} | facts
         elif outcome.is_users_error:

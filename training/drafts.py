@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError
 
-from training import bases, forecast, recipe, works
+from training import bases, disk, forecast, line, recipe, works
 from training.bases import Base
 from training.datasets import lengths, reports, versions
 from training.datasets.lengths import Kept
@@ -44,6 +44,7 @@ def _untouched(owner) -> Job | None:
         "knobs": {},
         "method": recipe.LORA,
         "work": "",
+        "probes": [],
     }
     drafts = Job.objects.filter(owner=owner, status=Status.DRAFT, parent=None, **nothing)
     return drafts.filter(overflow=recipe.CUT).first()
@@ -71,11 +72,7 @@ def edit(job: Job, **fields) -> None:
 def retry(job: Job) -> Job:
     """Return a new draft with the same settings and data."""
     draft = create_draft(job.owner, parent=job)
-    edit(
-        draft,
-        name=job.name, method=job.method, base=job.base, knobs=job.knobs, overflow=job.overflow,
-        version=job.version, work=job.work, foundation=job.foundation, probes=job.probes,
-    )  # fmt: skip
+    edit(draft, **{field: getattr(job, field) for field in DRAFT_FIELDS - {"not_before"}})
     return draft
 
 
@@ -90,8 +87,9 @@ def further(tuned: TunedModel) -> Job:
 
 
 def fingerprint(job: Job) -> str:
-    """Return a short mark of the settings a draft would start with; it changes with each of them."""
-    said = {field: getattr(job, field) for field in DRAFT_FIELDS - LINKS}
+    """Return a short mark of the settings a draft would start with; it changes with each of them.
+    When it is to start is said with the start itself."""
+    said = {field: getattr(job, field) for field in DRAFT_FIELDS - LINKS - {"not_before"}}
     said["foundation"] = job.foundation_id
     said["version"] = [job.version_id, job.version.fingerprint if job.version else ""]
     text = json.dumps(said, sort_keys=True, ensure_ascii=False, default=str)
@@ -151,7 +149,7 @@ def blockers(job: Job) -> list[UserError]:
     found = settings_blockers(job)
     if any(error.code != "job_without_name" for error in found):  # data is measured by a base
         return found
-    return found + _data_blockers(job) + disk_blockers(job)
+    return found + _data_blockers(job) + disk_blockers(job) + _line_blockers(job)
 
 
 def settings_blockers(job: Job) -> list[UserError]:
@@ -167,13 +165,23 @@ def settings_blockers(job: Job) -> list[UserError]:
 
 
 def disk_blockers(job: Job) -> list[UserError]:
-    """Return that a run with the draft's base and settings would fill the disk, if so."""
+    """Return that a run with the draft's base and settings would fill the disk, together with what
+    the other live runs will still write, if so."""
     needed = forecast.disk(bases.find(job.base), job.method, resolved(job)).most_bytes
     free = forecast.free_bytes()
-    if needed <= free:
+    promised = disk.promised_bytes(besides=job)
+    if needed + promised <= free:
         return []
     megabytes = {"needed_mb": -(-needed // 2**20), "free_mb": free // 2**20}
-    return [UserError("disk_too_small", **megabytes)]
+    if needed > free:
+        return [UserError("disk_too_small", **megabytes)]
+    return [UserError("disk_promised", promised_mb=-(-promised // 2**20), **megabytes)]
+
+
+def _line_blockers(job: Job) -> list[UserError]:
+    """Return that the owner has too many jobs in line to start the draft, if so."""
+    found = line.limit_blocker(job.owner_id) if job.status == Status.DRAFT else None
+    return [found] if found else []
 
 
 def _data_blockers(job: Job) -> list[UserError]:

@@ -1,7 +1,11 @@
 """The one error whose meaning a user may read. Knows no Django: children raise it too."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What writing fails with where the disk is full, or as much of it as a user or a file may take."""
 
 
 class UserError(Exception):

@@ -9,6 +9,7 @@ import json
 import shutil
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -32,6 +33,9 @@ USUAL_RANK = 16
 CHECKPOINTS = 3
 """At most on disk, of best steps too: two as trainer/checkpoint.py keeps them, and a third while it is
 written."""
+
+
+SpeedOf = Callable[[Base, str, int], tuple[float, bool]]
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,12 @@ class Forecast:
     """Whether the speed is that of finished trainings, not of the quick measurement."""
 
 
-def forecast(base: Base, method: str, resolved: dict, kept: Kept) -> Forecast | None:
-    """Return the forecast for counted data; None until this machine has been measured."""
-    speed, is_known = tokens_per_second(base, method, rank_of(resolved))
+def forecast(
+    base: Base, method: str, resolved: dict, kept: Kept, speed_of: SpeedOf | None = None
+) -> Forecast | None:
+    """Return the forecast for counted data; None until this machine has been measured. Whoever
+    forecasts many brings a `speed_of` that remembers."""
+    speed, is_known = (speed_of or tokens_per_second)(base, method, rank_of(resolved))
     if not speed:
         return None
     seconds = START_SECONDS + kept.tokens * passes(resolved) / speed

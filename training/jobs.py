@@ -5,12 +5,13 @@ token) from which it may happen. A move that loses changes nothing. Knows no bro
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Case, QuerySet, Value, When
+from django.db.models import Case, Max, QuerySet, Value, When
 from django.utils import timezone
 
-from training import bases, drafts, leases, line, recipe, registry, tasks
+from training import bases, disk, drafts, journal, leases, line, recipe, registry, tasks
 from training.datasets import holding
 from training.errors import UserError
 from training.leases import Order
@@ -19,6 +20,9 @@ from training.models import DatasetVersion, Job, JobEvent, TunedModel
 Status = Job.Status
 MAX_CRASHES = 3
 """Crashes in a row without a new checkpoint after which a job fails."""
+MAX_WAITS_FOR_ROOM = 100
+"""Times in a row without a new checkpoint that a job waits for room on the disk before it fails."""
+LONGEST_WAIT_SECONDS = 600
 PROGRESS_KEYS = (
     "phase", "loss", "validation_loss", "epoch", "learning_rate", "gradient_norm",
     "tokens_per_second", "seconds_left", "trained_tokens", "memory_bytes",
@@ -54,16 +58,39 @@ def start(job: Job, seen: str | None = None) -> None:
     job.refresh_from_db()
 
 
+def start_when_read(job: Job) -> None:
+    """Start a draft; one whose data is read, counted or checked just now gets in line by itself once
+    that is done.
+
+    Raises: UserError as `start`.
+    """
+    try:
+        start(job)
+    except UserError as error:
+        if error.code not in PENDING:
+            raise
+        drafted = Job.objects.filter(pk=job.pk, status=Status.DRAFT, version=job.version_id)
+        if not drafted.update(status=Status.VALIDATING):
+            raise UserError("draft_changed") from None
+        holding.freeze(job.version)
+        proceed(job)
+
+
 def _look_again(job: Job) -> None:
     """Read a job and its data in one look: a draft's data may be deleted at any time."""
     job.refresh_from_db(from_queryset=Job.objects.select_related("version"))
 
 
 def _queue(job: Job) -> bool:
-    """Move a job that is ready from where it is into the line, unless it changed meanwhile."""
+    """Move a job that is ready from where it is into the line, unless it changed meanwhile.
+
+    Raises: UserError `queue_full`.
+    """
     numbers = drafts.resolved(job)
     as_read = {field: getattr(job, field) for field in drafts.DRAFT_FIELDS}
     with transaction.atomic():
+        if job.status == Status.DRAFT:  # one that waited for its data was let in before
+            line.admit(job.owner_id)
         if not _is_as_read(job.version):
             return False
         moved = Job.objects.filter(pk=job.pk, status=job.status, **as_read).update(
@@ -90,19 +117,25 @@ def _is_as_read(version: DatasetVersion | None) -> bool:
 def submit(
     owner, *, name: str, method: str, base: str, knobs: dict, version: DatasetVersion,
     overflow: str = recipe.CUT, work: str = "", foundation: TunedModel | None = None,
+    not_before: datetime | None = None,
 ) -> Job:  # fmt: skip
     """Create a job that gets in line by itself once its data is read and counted.
 
-    Raises: UserError when the base or the name can't be used, `data_gone`, `foundation_gone`.
+    Raises: UserError when the base or the name can't be used, `data_gone`, `foundation_gone`,
+    `queue_full`, `start_too_far`.
     """
     if not name.strip():
         raise UserError("job_without_name")
     bases.find(base)
+    start = line.not_before(not_before)
     try:
-        job = Job.objects.create(
-            owner=owner, status=Status.VALIDATING, name=name.strip()[:64], method=method, base=base,
-            knobs=knobs, overflow=overflow, version=version, work=work, foundation=foundation,
-        )  # fmt: skip
+        with transaction.atomic():
+            line.admit(owner.pk)
+            job = Job.objects.create(
+                owner=owner, status=Status.VALIDATING, name=name.strip()[:64], method=method,
+                base=base, knobs=knobs, overflow=overflow, version=version, work=work,
+                foundation=foundation, not_before=start,
+            )  # fmt: skip
     except IntegrityError:
         raise UserError("data_gone") from None
     try:
@@ -181,10 +214,12 @@ def resume(job: Job) -> bool:
     """Put a paused job at the end of the line; it goes on from its last checkpoint. One that is only
     about to pause goes on.
 
-    Returns False for a job that was not paused.
+    Returns False for a job that was not paused. Raises: UserError `queue_full`.
     """
     row = Job.objects.filter(pk=job.pk)
     with transaction.atomic():
+        if row.filter(status=Status.PAUSED).exists():
+            line.admit(job.owner_id)
         moved = row.filter(status=Status.PAUSED).update(
             status=Status.QUEUED, queued_at=timezone.now(), **leases.FREE
         )
@@ -203,7 +238,7 @@ def finish_early(job: Job) -> bool:
     Returns False for a job that has ended, is being cancelled, or has learnt nothing yet.
     """
     row = Job.objects.filter(pk=job.pk, cancel_requested=False, step__gt=0)
-    wanted = {"finish_requested": True, "pause_requested": False}
+    wanted = {"finish_requested": True, "pause_requested": False, "not_before": None}
     for _ in range(3):  # it may move between the three
         if row.filter(status__in=(Status.RUNNING, Status.QUEUED)).update(**wanted):
             break
@@ -214,6 +249,68 @@ def finish_early(job: Job) -> bool:
                 break
     job.refresh_from_db()
     return job.finish_requested
+
+
+# --- in the line ------------------------------------------------------------------------------
+def move(job: Job, step: int) -> bool:
+    """Let a waiting job and its owner's own one beside it (-1: before it, 1: behind it) change
+    places.
+
+    Returns False when there is none, or either of them moved meanwhile.
+    """
+    other = line.neighbour(job, step)
+    if other is None:
+        return False
+    ours, theirs = line.since(job), line.since(other)
+    if ours == theirs:
+        theirs += step * timedelta(microseconds=1)
+    changes = sorted([(job.pk, job, theirs), (other.pk, other, ours)])  # no two wait crosswise
+    try:
+        with transaction.atomic():
+            for _pk, one, moment in changes:
+                _stand_at(one, moment)
+    except _Moved:
+        return False
+    return True
+
+
+class _Moved(Exception):
+    """A job is no longer where it was read."""
+
+
+def _stand_at(job: Job, moment: datetime) -> None:
+    """Have a job wait as from another moment, if it still waits as it was read."""
+    as_read = {"queued_at": job.queued_at, "not_before": job.not_before, "priority": job.priority}
+    held = line.waiting().filter(pk=job.pk, **as_read)
+    if not held.update(queued_at=moment, not_before=None):
+        raise _Moved
+
+
+def prioritise(job: Job, priority: int, *, is_administrator: bool = False) -> bool:
+    """Have a waiting job go before others, or behind them.
+
+    Returns False when it no longer waits. Raises: UserError `priority_not_yours`.
+    """
+    if priority not in (line.PRIORITIES if is_administrator else line.OWN_PRIORITIES):
+        raise UserError("priority_not_yours")
+    return bool(line.waiting().filter(pk=job.pk).update(priority=priority))
+
+
+def postpone(job: Job, moment: datetime | None) -> bool:
+    """Have a waiting job begin at a time or, at None or a time that is past, as soon as it can; it
+    waits for its turn from then on.
+
+    Returns False when it no longer waits. Raises: UserError `start_too_far`.
+    """
+    begins, now = line.not_before(moment), timezone.now()
+    row = line.waiting().filter(pk=job.pk)
+    if begins is None and line.in_line().filter(pk=job.pk).exists():
+        return True  # it keeps its place
+    with transaction.atomic():
+        moved = row.update(not_before=begins or now, rung_at=None)
+        if moved:
+            tasks.ring("train", job.pk)
+    return bool(moved)
 
 
 def delete(job: Job) -> None:
@@ -252,12 +349,10 @@ def rename(job: Job, name: str) -> None:
 
 # --- by a worker ------------------------------------------------------------------------------
 def claim_next() -> Job | None:
-    """Claim the job that waits longest, or return None. The bell says only that one waits."""
-    for pk in line.in_line().values_list("pk", flat=True)[:20]:
+    """Claim the job whose turn it is, or return None. The bell says only that one waits."""
+    for pk in [job.pk for job in line.order(line.in_line())][:20]:
         token = leases.fresh_token()
-        if Job.objects.filter(pk=pk, status=Status.QUEUED).update(
-            status=Status.RUNNING, **leases.taken(token)
-        ):
+        if line.in_line().filter(pk=pk).update(status=Status.RUNNING, **leases.taken(token)):
             job = Job.objects.get(pk=pk)
             if not job.started_at:
                 Job.objects.filter(pk=pk).update(started_at=timezone.now())
@@ -352,6 +447,8 @@ def release(job: Job) -> bool:
     )
     wanted = _held(job).filter(cancel_requested=False)
     moved = wanted.update(status=after, pause_requested=False, **leases.FREE)
+    if moved:
+        disk.trim(job)
     return bool(moved) or stopped(job)
 
 
@@ -362,16 +459,20 @@ def crashed(job: Job, cause: dict) -> bool:
 
 def _put_back(held: QuerySet[Job], job: Job, cause: dict) -> bool:
     job.refresh_from_db(fields=["crashes", "cancel_requested", "pause_requested", "step"])
-    crashes = job.crashes + 1
+    is_full = cause["code"] == "disk_full"  # no fault of the job's: it waits for room
+    crashes = job.crashes if is_full else job.crashes + 1
+    waits = _waits_for_room(job) if is_full else 0
+    later = {"not_before": _when_to_look_for_room(waits)} if is_full else {}
     ended = {"finished_at": timezone.now(), "pause_requested": False}
+    fields: dict
     if job.cancel_requested:
         fields = {"status": Status.CANCELLED, **ended}
-    elif crashes >= MAX_CRASHES:
+    elif crashes >= MAX_CRASHES or waits >= MAX_WAITS_FOR_ROOM:
         fields = {"status": Status.FAILED, "error": cause, **ended}
     elif job.pause_requested:
         fields = {"status": Status.PAUSED, "pause_requested": False}
     else:
-        fields = {"status": Status.QUEUED}
+        fields = {"status": Status.QUEUED, **later}
     with transaction.atomic():
         if not held.update(crashes=crashes, **fields, **leases.FREE):
             return False
@@ -382,17 +483,34 @@ def _put_back(held: QuerySet[Job], job: Job, cause: dict) -> bool:
             tasks.ring("train", job.pk)
     if fields["status"] in Job.FINAL:
         registry.tidy(job)
+    else:
+        disk.trim(job)
     return True
+
+
+def _waits_for_room(job: Job) -> int:
+    """Return how often in a row, without a new checkpoint, the disk was full."""
+    events = JobEvent.objects.filter(job=job)
+    saved = events.filter(kind="checkpoint").aggregate(last=Max("id"))["last"] or 0
+    return events.filter(kind="crash", data__code="disk_full", id__gt=saved).count()
+
+
+def _when_to_look_for_room(waits: int) -> datetime:
+    """Return when to try again: later each time; all waits together take half a day."""
+    return timezone.now() + timedelta(seconds=min(LONGEST_WAIT_SECONDS, 5 * 2**waits))
 
 
 # --- by the reaper ----------------------------------------------------------------------------
 def reap() -> int:
     """Take jobs back whose worker has not renewed its lease. Returns how many."""
-    proceed_all()
     taken_back = 0
     for job in Job.objects.filter(leases.expired(), status=Status.RUNNING):
         held = _held(job).filter(leases.expired())
-        taken_back += _put_back(held, job, UserError("worker_lost").as_dict())
+        if _put_back(held, job, UserError("worker_lost").as_dict()):
+            journal.taken_back(job)
+            taken_back += 1
+    proceed_all()
+    disk.sweep()
     return taken_back
 
 

@@ -8,8 +8,12 @@ from enum import Enum
 from uuid import uuid4
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.db.models import F, Q
 from django.utils import timezone
+
+AWAY = (InterfaceError, OperationalError)
+"""How a database that is locked, full or gone shows itself."""
 
 
 class Order(Enum):
@@ -41,7 +45,11 @@ def fresh_token() -> str:
 
 
 def expired() -> Q:
-    return Q(lease_expires_at__lt=timezone.now())
+    """Rows whose worker did not renew in time. A lease that ends far from now was written before the
+    clock stepped back: who still works on it writes it anew with the next beat."""
+    now = timezone.now()
+    farthest = now + timedelta(seconds=2 * settings.LEASE_SECONDS)
+    return Q(lease_expires_at__lt=now) | Q(lease_expires_at__gt=farthest)
 
 
 def unheard() -> Q:

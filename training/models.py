@@ -5,6 +5,7 @@ import secrets
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -309,6 +310,12 @@ class Job(Leased):
     @property
     def is_live(self) -> bool:
         return self.status in (self.Status.VALIDATING, self.Status.QUEUED, self.Status.RUNNING)
+
+    @property
+    def is_for_later(self) -> bool:
+        """Whether it waits for its time rather than for its turn."""
+        is_set = self.not_before is not None and self.not_before > timezone.now()
+        return self.status == self.Status.QUEUED and is_set
 
     @property
     def can_pause(self) -> bool:

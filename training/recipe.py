@@ -25,10 +25,10 @@ SHAPE = ("lora_rank", "lora_alpha")
 """Knobs that a tuned model has for good: training it further can't change them."""
 PATIENCE = 4
 """Validations without a better one that auto waits for: two epochs."""
-ROW_TOKENS = 4096
-"""Tokens that auto sends through the model at once."""
 LONGEST = 8192
 """Tokens of an example that auto takes at most."""
+ROW_TOKENS = 4096
+"""Tokens that go through the model at once, unless a single example is longer."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,20 @@ KNOBS = (
         expert=True,
     ),
     Knob(
+        "row_tokens",
+        _("한 번에 계산하는 토큰"),
+        _(
+            "한 번에 모델을 지나는 토큰의 수입니다. 작으면 메모리를 덜 쓰고 조금 느리며, 결과는 같습니다."
+        ),
+        _("토큰"),
+        "int",
+        128,
+        131_072,
+        _("4,096토큰입니다."),
+        counters=("토큰",),
+        expert=True,
+    ),
+    Knob(
         "lora_rank",
         _("LoRA 랭크"),
         _("곁에 붙이는 부분의 크기입니다. 크면 더 많이 배우고 메모리를 더 씁니다."),
@@ -200,20 +214,6 @@ KNOBS = (
         100,
         _("4번입니다. 검증 데이터가 없으면 끝까지 학습합니다."),
         counters=("번", "회"),
-        expert=True,
-    ),
-    Knob(
-        "row_tokens",
-        _("한 번에 계산하는 토큰"),
-        _(
-            "한 스텝의 예제를 이만큼씩 나누어 계산합니다. 작으면 메모리를 덜 쓰고 조금 느려집니다. 배치 크기와 학습 결과는 그대로입니다."
-        ),
-        _("토큰"),
-        "int",
-        128,
-        131_072,
-        _("4,096토큰입니다."),
-        counters=("토큰",),
         expert=True,
     ),
     Knob(

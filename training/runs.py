@@ -11,12 +11,12 @@ from functools import partial
 
 from django.conf import settings
 
-from training import jobs, line, registry, tasks
+from training import causes, jobs, journal, line, registry, tasks
 from training.datasets import reports, versions
 from training.errors import UserError
 from training.leases import Order
 from training.models import DatasetVersion, Job
-from training.supervise import Outcome, supervise
+from training.supervise import Outcome, insist, supervise
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,8 @@ def train(pk: str) -> None:
         if is_mine and line.in_line().exists():
             _make_room()
             if job := jobs.claim_next():
-                _train(job)
+                with journal.of(job):
+                    _train(job)
 
 
 def _make_room() -> None:
@@ -72,20 +73,26 @@ def device_alone() -> Iterator[bool]:
 
 def _train(job: Job) -> None:
     try:
-        run = registry.prepare(job)
+        outcome = _attempt(job)
     except UserError as error:
-        jobs.fail(job, error.as_dict())
-        return
+        cause = error.as_dict()
+        insist(lambda: jobs.fail(job, cause))
     except OSError as error:
-        jobs.crashed(job, UserError("disk_trouble", reason=error.strerror or str(error)).as_dict())
-        return
-    outcome = supervise(
+        cause = causes.of_disk(error)
+        insist(lambda: jobs.crashed(job, cause))
+    else:
+        insist(lambda: settle(job, outcome))
+
+
+def _attempt(job: Job) -> Outcome:
+    """Raises: UserError when the base is gone or refused, OSError when the disk fails."""
+    run = insist(lambda: registry.prepare(job))
+    return supervise(
         "training.trainer",
         [str(run), "--attempt", str(job.attempt)],
         beat=partial(_beat, job),
         log=registry.attempt_folder(job) / "log.txt",
     )
-    settle(job, outcome)
 
 
 def _beat(job: Job, events: list[dict]) -> Order:
@@ -102,14 +109,16 @@ def settle(job: Job, outcome: Outcome) -> None:
         logger.warning("job %s: attempt %s was fenced", job.pk, job.attempt)
     elif outcome.is_done:
         _finish(job)
+    elif outcome.is_short_of_room:
+        jobs.crashed(job, outcome.error or {})
     elif outcome.is_users_error:
-        jobs.fail(job, outcome.error or {})
+        jobs.fail(job, causes.of_refusal(outcome.error or {}))
     elif _wants_cancel(job):
         jobs.stopped(job)
     elif outcome.is_stopped or outcome.sent_home:
         jobs.release(job)
     else:
-        jobs.crashed(job, _cause(outcome))
+        jobs.crashed(job, causes.of_crash(outcome))
 
 
 def _finish(job: Job) -> None:
@@ -124,10 +133,3 @@ def _finish(job: Job) -> None:
 
 def _wants_cancel(job: Job) -> bool:
     return Job.objects.filter(pk=job.pk, cancel_requested=True).exists()
-
-
-def _cause(outcome: Outcome) -> dict:
-    """Say what a crash looks like from outside."""
-    if outcome.exit_code == -9:
-        return UserError("trainer_killed").as_dict()
-    return UserError("trainer_crashed", exit_code=outcome.exit_code).as_dict()

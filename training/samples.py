@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 
 from django.utils.translation import gettext as _
 
-from training import bases, forecast, jobs, recipe, works
+from training import bases, forecast, jobs, line, recipe, works
 from training.chat import Example, Message, Renderer
 from training.datasets import lengths, versions
 from training.errors import UserError
@@ -25,12 +25,13 @@ KNOBS = {"epochs": 6, "learning_rate": 1e-3}
 def start(owner) -> Job:
     """Start learning the sample, or return the owner's job that does or did.
 
-    Raises: UserError when the built-in base is missing.
+    Raises: UserError when the built-in base is missing, `queue_full`.
     """
     own = Job.objects.filter(owner=owner, version__source=DatasetVersion.Source.SAMPLE)
     for job in own.exclude(status__in=(Job.Status.FAILED, Job.Status.CANCELLED)):
         return job
     bases.find(bases.BUILTIN.slug)
+    line.refuse_beyond_limit(owner.pk)  # before its data is stored
     folder = Path(mkdtemp(dir=versions.incoming()))
     copy = Path(shutil.copy(FOLDER / "enquiries.jsonl", folder))
     source = DatasetVersion.Source.SAMPLE

@@ -15,20 +15,25 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
-from training import tasks
-from training.leases import Order
-from training.lifeline import Lifeline, end_group
+from training import memory, tasks
+from training.leases import AWAY, Order
+from training.lifeline import EXIT_ORPHAN, Lifeline, end_group
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 Said = queue.SimpleQueue[dict]
 TICK_SECONDS = 0.1
 GRACE_SECONDS = 15
 EXIT_USER_ERROR, EXIT_STOPPED = 2, 75
+LOG_BYTES = 8 * 2**20
+"""How large a child's log may grow; of a larger one the older half goes."""
 PASSED = (
     "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH",
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF",
@@ -41,6 +46,8 @@ class Outcome:
     fenced: bool = False
     sent_home: bool = False
     """Whether the child was asked to stop because its worker goes home."""
+    was_short_of_memory: bool = False
+    """Whether the kernel ended a process for want of memory meanwhile, or the child held nearly all."""
     error: dict | None = None
     """What the child said was wrong ({"code", "params"}), for EXIT_USER_ERROR."""
     results: dict[str, dict] = field(default_factory=dict)
@@ -55,8 +62,14 @@ class Outcome:
         return self.exit_code == EXIT_USER_ERROR and self.error is not None
 
     @property
+    def is_short_of_room(self) -> bool:
+        return self.is_users_error and (self.error or {}).get("code") == "disk_full"
+
+    @property
     def is_stopped(self) -> bool:
-        return self.exit_code == EXIT_STOPPED
+        """Whether the child stopped when asked to, or since its worker was frozen or waited for the
+        database for too long: nothing is wrong with the work."""
+        return self.exit_code in (EXIT_STOPPED, EXIT_ORPHAN)
 
 
 def environment() -> dict[str, str]:
@@ -101,7 +114,7 @@ def supervise(
             cwd=settings.ROOT,
         )
         try:
-            return _watch(process, line, beat)
+            return _watch(process, line, partial(_beat, beat, log))
         finally:
             end_group(process)
             process.wait()
@@ -117,13 +130,15 @@ def _watch(process: subprocess.Popen, line: Lifeline, beat: Callable) -> Outcome
     pending: list[dict] = []
     next_beat = asked_at = 0.0
     is_behind = False  # the database did not take the last beat
+    kills, peak_bytes = memory.kills(), 0
     while True:
         ended = process.poll() is not None and not reader.is_alive()
         _collect(said, pending, outcome)
         line.beat()
+        peak_bytes = memory.peak_bytes(process.pid) or peak_bytes
         if time.monotonic() >= next_beat or (ended and not is_behind):
             next_beat = time.monotonic() + settings.BEAT_SECONDS
-            order = _beat(beat, pending)
+            order = beat(pending)
             is_behind = order is None
             if order is Order.FENCED:
                 outcome.fenced = True
@@ -138,18 +153,48 @@ def _watch(process: subprocess.Popen, line: Lifeline, beat: Callable) -> Outcome
             end_group(process)
         if ended and not pending:
             outcome.exit_code = process.returncode
+            is_near = memory.is_near_limit(peak_bytes)
+            outcome.was_short_of_memory = is_near or memory.kills() > kills
             return outcome
         time.sleep(TICK_SECONDS)
 
 
-def _beat(beat: Callable, events: list[dict]) -> Order | None:
+def _beat(beat: Callable, log: Path, events: list[dict]) -> Order | None:
     """Return the order, or None while the database is away."""
+    shorten(log)
     try:
         return beat(events)
-    except (InterfaceError, OperationalError) as error:
+    except AWAY as error:
         logger.warning("the database did not take a beat: %s", error)
         close_old_connections()
         return None
+
+
+def shorten(log: Path) -> None:
+    """Cut a log that has grown too large to its newer half; whoever appends to it goes on."""
+    if log.stat().st_size <= LOG_BYTES:
+        return
+    with log.open("r+b") as file:
+        file.seek(-(LOG_BYTES // 2), os.SEEK_END)
+        kept = file.read()
+        file.truncate(0)
+        file.seek(0)
+        file.write(kept.partition(b"\n")[2])
+
+
+def insist(write: Callable[[], T]) -> T:
+    """Write how a piece of work begins or ends, again while the database is away, as long as its
+    lease may last; `write` does nothing where it has no hold any more."""
+    deadline = time.monotonic() + settings.LEASE_SECONDS
+    while True:
+        try:
+            return write()
+        except AWAY as error:
+            if time.monotonic() > deadline:
+                raise
+            logger.warning("the database did not take a word: %s", error)
+            close_old_connections()
+            time.sleep(settings.BEAT_SECONDS)
 
 
 def _read(process: subprocess.Popen, said: Said) -> None:

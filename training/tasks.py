@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.utils import timezone
 
-from training import leases
+from training import leases, logs
 
 logger = logging.getLogger(__name__)
 HEAVY, LIGHT = "heavy", "light"
@@ -81,7 +81,8 @@ def _work(lane: str, name: str, identity: str) -> None:
     weight = 0 if KINDS[name].is_long else 1
     _busy[lane] += weight
     try:
-        KINDS[name].run(identity)
+        with logs.about(work=name, row=identity if lane == LIGHT else ""):
+            KINDS[name].run(identity)
     finally:
         _busy[lane] -= weight
 
@@ -90,11 +91,20 @@ def _work(lane: str, name: str, identity: str) -> None:
 def reap(lanes: Iterable[str] = (HEAVY, LIGHT)) -> None:
     """Take back what dead workers held, and ring again for what waits unheard in idle lanes."""
     for kind in KINDS.values():
-        kind.reap()
-        if kind.lane in lanes and not _busy[kind.lane] and not stopping.is_set():
-            for row in kind.unheard():
-                type(row).objects.filter(pk=row.pk).update(rung_at=timezone.now())
-                ring(kind.name, row.pk)
+        try:
+            _reap(kind, lanes)
+        except leases.AWAY:  # for all kinds
+            raise
+        except Exception:  # trouble with one kind must not keep the others waiting
+            logger.exception("the reaper stumbled over %s", kind.name)
+
+
+def _reap(kind: Kind, lanes: Iterable[str]) -> None:
+    kind.reap()
+    if kind.lane in lanes and not _busy[kind.lane] and not stopping.is_set():
+        for row in kind.unheard():
+            type(row).objects.filter(pk=row.pk).update(rung_at=timezone.now())
+            ring(kind.name, row.pk)
 
 
 def reap_for_ever(lanes: Iterable[str]) -> None:

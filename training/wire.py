@@ -3,7 +3,7 @@
 The schemas are what /v1/openapi.json tells. Knows no request; bounds of numbers are recipe's.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from django.utils import timezone
@@ -11,10 +11,11 @@ from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError
 
-from training import naming, recipe, report_words, wording
+from training import clinic_words, naming, recipe, report_words, schedule, wording
 from training.bases import Base
 from training.datasets import store, versions
 from training.models import DataReport, DatasetVersion, Job, TunedModel
+from training.schedule import Slot
 
 JOB_MARK, FILE_MARK = "ftjob-", "file-"
 Auto = Literal["auto"]
@@ -53,6 +54,12 @@ class FineTune(Schema):
     hyperparams: Hyperparameters = Hyperparameters()
     overflow: Literal["cut", "drop", "fail"] = "cut"
     """What happens to examples that are longer than the limit."""
+    start_at: Annotated[StrictInt, Field(ge=0, le=10_000_000_000)] = 0
+    """When it may begin at the earliest, in seconds since 1970; a time that is past means now."""
+
+    @property
+    def not_before(self) -> datetime:
+        return datetime.fromtimestamp(self.start_at, UTC)
 
     @property
     def method(self) -> str:
@@ -103,6 +110,7 @@ class FineTuningJob(Schema):
     error: Problem | None
     seed: int
     estimated_finish: int | None
+    start_at: int | None
     integrations: list[dict] = []
     metadata: dict[str, str] | None = None
 
@@ -179,8 +187,14 @@ def model(found: Base | TunedModel) -> dict:
     return {"id": found.slug, "created": created, "owned_by": naming.ORGANISATION}
 
 
-def job(row: Job) -> dict:
-    """Return a started job as a fine_tuning.job."""
+def jobs(rows: list[Job]) -> list[dict]:
+    """Return started jobs as fine_tuning.jobs."""
+    slots = schedule.slots() if any(row.status == Job.Status.QUEUED for row in rows) else {}
+    return [job(row, slots) for row in rows]
+
+
+def job(row: Job, slots: dict[str, Slot] | None = None) -> dict:
+    """Return a started job as a fine_tuning.job; whoever has many brings the line's slots."""
     tuned = getattr(row, "tuned", None)
     numbers = hyperparameters(row)
     return {
@@ -200,7 +214,8 @@ def job(row: Job) -> dict:
         "trained_tokens": row.progress.get("trained_tokens") if row.is_final else None,
         "error": problem(row),
         "seed": (row.resolved | row.knobs).get("seed", recipe.SEED),
-        "estimated_finish": estimated_finish(row),
+        "estimated_finish": estimated_finish(row, slots),
+        "start_at": _unix(row.not_before),
     }
 
 
@@ -257,7 +272,9 @@ def problem(row: Job) -> dict | None:
     if not row.queued_at:
         is_base = row.error["code"].startswith(("base_", "gate_"))
         field = "base_model" if is_base else "training_file"
-    return _problem(row.error, field)
+    found = _problem(row.error, field)
+    found["message"] = f"{found['message']} {clinic_words.promise(row)}".strip()
+    return found
 
 
 def _problem(error: dict, field: str | None) -> dict:
@@ -265,7 +282,10 @@ def _problem(error: dict, field: str | None) -> dict:
     return {"code": error["code"], "message": f"{words.what} {words.cure}", "param": field}
 
 
-def estimated_finish(row: Job) -> int | None:
+def estimated_finish(row: Job, slots: dict[str, Slot] | None = None) -> int | None:
+    if row.status == Job.Status.QUEUED:
+        slots = schedule.slots() if slots is None else slots
+        return _unix(slots[row.pk].end) if row.pk in slots else None
     left = row.progress.get("seconds_left")
     if row.status != Job.Status.RUNNING or left is None:
         return None

@@ -1,12 +1,11 @@
-"""Start the engine: `python -m playground.engine --socket PATH [--threads N]`."""
+"""Start the engine: `python -m playground.engine --socket PATH [--threads N] [--log-format json]`."""
 
 import argparse
 import logging
 import os
 import signal
-import sys
 
-from training import lifeline
+from training import lifeline, logs
 
 
 def main() -> None:
@@ -14,6 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m playground.engine")
     parser.add_argument("--socket", required=True, help="path of the Unix socket (107 bytes)")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: half of the cores")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text")
     options = parser.parse_args()
     if len(os.fsencode(options.socket)) > 107:
         parser.error("--socket: the path is longer than 107 bytes")
@@ -24,6 +24,7 @@ def main() -> None:
     # uvicorn raises the caught signal again when it is done, which ends up here.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
+    begin_log(options.log_format)
     serve(options.socket, options.threads or half_of_the_cores())
 
 
@@ -32,13 +33,17 @@ def half_of_the_cores() -> int:
     return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
+def begin_log(form: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logs.formatter(form))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+
+
 def serve(socket: str, threads: int) -> None:
     import uvicorn
 
     from playground.engine.app import Engine
 
-    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=form)
     uvicorn.run(
         Engine(threads),
         uds=socket,

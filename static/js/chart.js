@@ -1,117 +1,140 @@
-// The loss chart: points come as JSON, two lines come out, the values under the pointer are shown.
+// A model's page: its losses, smoothed as the reader likes, and the four figures below them.
 
-import uPlot from "../vendor/uplot/uplot.js";
+import { hundredths, nearest, Run, short, size, smoothed, whole } from "./curves.js";
+import { Plot } from "./plot.js";
 
-const PAUSE_MILLISECONDS = 2000;
-const WHOLE_STEPS = [1, 10, 100, 1000, 10000, 100000].flatMap((n) => [n, 2 * n, 5 * n]);
+const FORMATS = {
+  learning_rate: short,
+  gradient_norm: hundredths,
+  tokens_per_second: whole,
+  memory_bytes: size,
+};
 
-function ink(host, name) {
-  const probe = document.createElement("span");
-  probe.className = `ink-${name}`;
-  host.append(probe);
-  const { color } = getComputedStyle(probe);
-  probe.remove();
-  return color;
-}
-
-class LossChart {
+class Losses {
   constructor(host) {
     this.host = host;
-    this.losses = { training: new Map(), validation: new Map() };
-    this.last = 0;
-    this.plot = null;
-    document.addEventListener("dadeum:theme", () => this.draw(true));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(true));
-    new ResizeObserver(() => this.plot?.setSize(this.size())).observe(host);
-  }
-
-  async follow() {
-    let live = true;
-    while (live) {
-      live = await this.fetch();
-      if (live) await new Promise((wake) => setTimeout(wake, PAUSE_MILLISECONDS));
-    }
-  }
-
-  async fetch() {
-    try {
-      const answer = await fetch(`${this.host.dataset.chart}?after=${this.last}`, {
-        headers: { Accept: "application/json" },
-      });
-      if (!answer.ok) return answer.status >= 500;
-      const points = await answer.json();
-      this.take(this.losses.training, points.training, "loss");
-      this.take(this.losses.validation, points.validation, "validation_loss");
-      if (points.training.length || points.validation.length) this.draw(false);
-      return points.is_live;
-    } catch {
-      return true;
-    }
-  }
-
-  // A step that comes again was run again after a crash: what followed it then does not count.
-  take(losses, points, key) {
-    for (const point of points) {
-      if (losses.has(point.step)) {
-        for (const step of [...losses.keys()]) if (step >= point.step) losses.delete(step);
-      }
-      losses.set(point.step, point[key]);
-      this.last = Math.max(this.last, point.id);
-    }
-  }
-
-  columns() {
-    const { training, validation } = this.losses;
-    const steps = [...new Set([...training.keys(), ...validation.keys()])].sort((a, b) => a - b);
-    const column = (losses) => steps.map((step) => losses.get(step) ?? null);
-    return [steps, column(training), column(validation)];
-  }
-
-  size() {
-    const style = getComputedStyle(this.host);
-    const inner = this.host.clientWidth - parseFloat(style.paddingLeft) * 2;
-    return { width: Math.max(240, inner), height: 280 };
-  }
-
-  draw(afresh) {
-    const columns = this.columns();
-    if (!columns[0].length) return;
-    if (afresh) {
-      this.plot?.destroy();
-      this.plot = null;
-    }
-    if (this.plot) this.plot.setData(columns);
-    else {
-      this.host.querySelector(".chart-empty")?.remove();
-      this.plot = new uPlot(this.options(), columns, this.host);
-    }
-  }
-
-  options() {
-    const { step, training, validation } = this.host.dataset;
-    const [line, soft] = [ink(this.host, "line"), ink(this.host, "soft")];
-    const font = `12px ${getComputedStyle(this.host).fontFamily}`;
-    const axis = { stroke: soft, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
-    const value = (_plot, number) => (number == null ? "–" : number.toFixed(4));
-    const curve = (label, name) => ({
-      label,
-      value,
-      stroke: ink(this.host, name),
-      width: 2,
-      spanGaps: true,
+    this.words = host.dataset;
+    this.planned = Number(host.dataset.epochs) || 0;
+    this.run = new Run(host.dataset.chart);
+    this.section = host.closest("section");
+    this.readout = this.section.querySelector("[data-readout]");
+    this.hint = this.readout.textContent;
+    this.smoothing = this.section.querySelector("[data-smoothing]");
+    this.smoothing.addEventListener("input", () => this.draw());
+    this.plot = new Plot(host, {
+      height: 300,
+      format: short,
+      group: "run",
+      hovered: (epoch) => this.say(epoch),
     });
-    return {
-      ...this.size(),
-      scales: { x: { time: false } },
-      axes: [{ ...axis, grid: { show: false }, incrs: WHOLE_STEPS }, { ...axis, size: 48 }],
-      series: [
-        { label: step, value: (_plot, number) => (number == null ? "–" : String(number)) },
-        { ...curve(training, "training"), points: { show: false } },
-        { ...curve(validation, "validation"), points: { show: true, size: 6 } },
-      ],
-      cursor: { drag: { x: false, y: false } },
-    };
+    this.figures = [...this.section.querySelectorAll("[data-figure]")].map(
+      (figure) => new Figure(figure, this),
+    );
+    const more = this.section.querySelector("[data-figures]");
+    more.addEventListener("toggle", () => this.draw());
+    this.run.follow(() => this.draw());
+  }
+
+  get reach() {
+    return this.run.isLive ? this.planned : 0;
+  }
+
+  draw() {
+    const { marks, best } = this.run;
+    this.plot.show(this.lines(), this.reach, { marks, ring: best });
+    for (const figure of this.figures) figure.draw();
+    const isEmpty = this.figures.every(({ host: figure }) => figure.hidden);
+    this.section.querySelector("[data-no-figures]").hidden = !isEmpty;
+    const told = this.section.querySelector("[data-best]");
+    told.hidden = !best;
+    if (best) {
+      const place = this.words.at.replace("__epoch__", hundredths(best.epoch));
+      told.querySelector("b").textContent = `${short(best.loss)} (${place})`;
+    }
+    this.section.querySelector("[data-marks]").hidden = !marks.length;
+  }
+
+  lines() {
+    const { training, validation } = this.run;
+    const xs = training.map((point) => point.epoch);
+    const column = (key) => training.map((point) => point[key] ?? point.loss);
+    const percent = Number(this.smoothing.value);
+    return [
+      { key: "high", ink: "clear", xs, ys: column("high"), under: "low", fill: "training-soft" },
+      { key: "low", ink: "clear", xs, ys: column("low") },
+      { key: "raw", ink: "training-faint", width: 1, xs, ys: column("loss") },
+      {
+        key: "training",
+        ink: "training",
+        xs,
+        ys: smoothed(training, ((this.planned || 1) * percent) / 100),
+      },
+      {
+        key: "validation",
+        ink: "validation",
+        dash: [6, 4],
+        dots: true,
+        xs: validation.map((point) => point.epoch),
+        ys: validation.map((point) => point.loss),
+      },
+    ];
+  }
+
+  say(epoch) {
+    const point = epoch == null ? null : nearest(this.run.training, epoch);
+    for (const figure of this.figures) figure.say(point);
+    if (!point) {
+      this.readout.textContent = this.hint;
+      return;
+    }
+    const near = nearest(this.run.validation, epoch);
+    const parts = [
+      `${this.words.step} ${whole(point.step)}`,
+      this.words.at.replace("__epoch__", hundredths(point.epoch)),
+      `${this.words.training} ${short(point.loss)}`,
+    ];
+    if (point.steps) parts.push(`(${short(point.low)}–${short(point.high)})`);
+    if (near) {
+      const place = this.words.at.replace("__epoch__", hundredths(near.epoch));
+      parts.push(`${this.words.validation} ${short(near.loss)} (${place})`);
+    }
+    this.readout.textContent = parts.join(" · ").replace(" · (", " (");
   }
 }
 
-for (const host of document.querySelectorAll("[data-chart]")) new LossChart(host).follow();
+class Figure {
+  constructor(host, losses) {
+    this.key = host.dataset.figure;
+    this.host = host;
+    this.losses = losses;
+    this.format = FORMATS[this.key];
+    this.plot = new Plot(host.querySelector(".small-plot"), {
+      height: 120,
+      format: this.format,
+      fromZero: true,
+      group: "run",
+      hovered: (epoch) => losses.say(epoch),
+    });
+  }
+
+  draw() {
+    const points = this.losses.run.training.filter((point) => point[this.key] != null);
+    this.host.hidden = !points.length;
+    if (this.host.hidden || !this.host.closest("details").open) return;
+    const line = {
+      key: this.key,
+      ink: "training",
+      width: 1.5,
+      xs: points.map((point) => point.epoch),
+      ys: points.map((point) => point[this.key]),
+    };
+    this.plot.show([line], this.losses.reach, { marks: this.losses.run.marks });
+  }
+
+  say(point) {
+    const value = point?.[this.key];
+    this.host.querySelector("[data-value]").textContent = value == null ? "" : this.format(value);
+  }
+}
+
+for (const host of document.querySelectorAll("[data-chart]")) new Losses(host);

@@ -1,7 +1,7 @@
 """Tags and filters of every page: icons, chips, Korean numbers and times, errors as words."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django import template
@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from training import bases, report_words, wording
+from training import bases, line, report_words, wording
 from training.errors import UserError
 from training.models import BaseDownload, Job, JobEvent
 
@@ -189,21 +189,33 @@ def about(seconds: object) -> str:
     return duration(value if value < 60 else round(value / 60) * 60)
 
 
-@register.filter
-def moment(value: datetime | None) -> SafeString | str:
+def clock(value: datetime) -> str:
     """Write a time the way people do: 오늘 오후 2:05, 11월 3일 오전 9:10, 2025년 1월 2일; in English
     14:05 today, 3 Nov 09:10, 2 Jan 2025."""
+    local, today = timezone.localtime(value), timezone.localdate()
+    hour = date_format(local, "A g:i" if is_korean() else "H:i")
+    if local.date() == today:
+        return _("오늘 {time}").format(time=hour)
+    if local.date() == today + timedelta(days=1):
+        return _("내일 {time}").format(time=hour)
+    if local.year == today.year:
+        return f"{date_format(local, 'n월 j일' if is_korean() else 'j M')} {hour}"
+    return date_format(local, "DATE_FORMAT" if is_korean() else "j M Y")
+
+
+@register.filter
+def moment(value: datetime | None) -> SafeString | str:
+    """Write a time the way people do, so that programs can read it too."""
     if not value:
         return ""
-    local, today = timezone.localtime(value), timezone.localdate()
-    clock = date_format(local, "A g:i" if is_korean() else "H:i")
-    if local.date() == today:
-        words = _("오늘 {time}").format(time=clock)
-    elif local.year == today.year:
-        words = f"{date_format(local, 'n월 j일' if is_korean() else 'j M')} {clock}"
-    else:
-        words = date_format(local, "DATE_FORMAT" if is_korean() else "j M Y")
-    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), words)
+    exact = timezone.localtime(value).isoformat(timespec="seconds")
+    return format_html('<time datetime="{}">{}</time>', exact, clock(value))
+
+
+@register.filter
+def priority_name(priority: int) -> object:
+    """Name a priority in the line: 먼저, 보통, 나중에."""
+    return line.PRIORITIES.get(priority, priority)
 
 
 @register.filter

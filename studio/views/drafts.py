@@ -149,6 +149,11 @@ class Summary:
         return forecast.forecast(self.base, self.job.method, self.numbers, self.kept)
 
     @cached_property
+    def start(self) -> str:
+        """When the draft would begin, in words, once there is something to begin with."""
+        return lines.if_started(self.job) if self.has_data else ""
+
+    @cached_property
     def disk(self) -> Disk | None:
         return forecast.disk(self.base, self.job.method, self.numbers) if self.base else None
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
 from studio import guide
-from training import line
+from training import health, heartbeats, line
+from training.tasks import HEAVY, LIGHT
 
 THEMES = ("light", "dark")
 THEME_COOKIE = "theme"
@@ -25,7 +26,7 @@ NAVIGATION: tuple[tuple[str, Promise, tuple[str, ...]], ...] = (
     ("home", _("시작하기"), ("home",)),
     ("train", _("모델 학습"), ("train", "wizard")),
     ("datasets", _("학습 데이터"), ("dataset",)),
-    ("models", _("모델 관리"), ("model",)),
+    ("models", _("모델 관리"), ("model", "line")),
     ("playground", _("플레이그라운드"), ("playground", "conversation")),
 )
 
@@ -99,6 +100,27 @@ class Frame:
     def is_live(self) -> bool:
         return bool(self.running or self.queued)
 
+    @cached_property
+    def waits_for_data(self) -> bool:
+        """Whether data of this person's (of anybody's, for administrators) is to be worked on."""
+        user = getattr(self.request, "user", None)
+        if user is None or not user.is_authenticated:
+            return False
+        return health.has_light_work(None if user.is_staff else user)
+
+    @property
+    def polls(self) -> bool:
+        """Whether the page asks now and then how things stand."""
+        return self.is_live or self.waits_for_data
+
+    @cached_property
+    def silent(self) -> list[str]:
+        """The lanes that are waited for and of whose workers nobody is heard."""
+        awaited = {HEAVY: self.is_live, LIGHT: self.waits_for_data}
+        if not any(awaited.values()):
+            return []
+        return [lane for lane in heartbeats.silent() if awaited[lane]]
+
 
 def frame(request: HttpRequest) -> dict[str, Frame]:
     """Context processor: `frame` for every template."""
@@ -107,8 +129,11 @@ def frame(request: HttpRequest) -> dict[str, Frame]:
 
 @require_GET
 def queue(request: HttpRequest) -> HttpResponse:
-    """Answer the queue pill, for the page's own polling."""
-    return render(request, "_queue.html")
+    """Answer the queue pill, for the page's own polling; with it comes word of workers that have
+    fallen silent, or are heard again, since the page was told."""
+    present = Frame(request)
+    is_news = request.GET.get("silent", "") != "-".join(present.silent)
+    return render(request, "_queue.html", {"frame": present, "is_news": is_news})
 
 
 @login_not_required
@@ -134,13 +159,6 @@ def remember(request: HttpRequest, cookie: str, chosen: str, known: Container) -
     else:
         response.delete_cookie(cookie)
     return response
-
-
-@login_not_required
-@require_GET
-def live(request: HttpRequest) -> JsonResponse:
-    """Say that the web process answers."""
-    return JsonResponse({"status": "ok"})
 
 
 def stale(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -45,9 +45,9 @@ def questions() -> dict:
 
 
 def in_order(live: list[Job]) -> list[Job]:
-    """Return what runs before what waits, and what waits by its place in line."""
+    """Return what runs before what waits, by its place in line, and what waits for its time last."""
     lines.with_places(live)
-    return sorted(live, key=lambda job: getattr(job, "place", 0) or 0)
+    return sorted(live, key=lambda job: (job.is_for_later, job.place or 0))
 
 
 def needs_attention(job: Job, among: list[Job]) -> bool:

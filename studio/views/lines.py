@@ -1,16 +1,20 @@
 """What list and detail pages say about a job beyond its row. Reads rows and run folders only."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from studio.models import User
-from studio.templatetags.studio import amount, duration, share
-from training import archive, line, recipe, registry, works
+from studio.templatetags.studio import amount, clock, duration, share
+from training import archive, history, line, recipe, registry, schedule, works
 from training.models import Job, TunedModel
+from training.schedule import Slot
 
 Status = Job.Status
+NO_SLOT = Slot(None, None)
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,25 @@ def jobs_of(owner: User) -> QuerySet[Job]:
     return started.select_related("tuned", "version__dataset").order_by("-queued_at", "-created_at")
 
 
+SOON = timedelta(minutes=1)
+"""What begins within it is said to begin soon."""
+
+
 def with_places(found: list[Job]) -> list[Job]:
-    """Give each waiting job its `place` in line, with one query for all of them."""
-    if any(job.status == Status.QUEUED for job in found):
-        waiting_pks = line.in_line().values_list("pk", flat=True)
-        places = {pk: place for place, pk in enumerate(waiting_pks, 1)}
-        for job in found:
-            job.place = places.get(job.pk)
+    """Give each waiting job its `place` in line, when it starts (`starts_at`, where that is worth
+    saying) and whether that `is_soon`, at the same few queries for all of them."""
+    slots = schedule.slots() if any(job.status == Status.QUEUED for job in found) else {}
+    for job in found:
+        slot = slots.get(job.pk, NO_SLOT)
+        job.place, job.starts_at = slot.place, told(job, slot)
+        job.is_soon = slot.start is not None and job.starts_at is None
     return found
+
+
+def told(job: Job, slot: Slot) -> datetime | None:
+    """Return a start that is neither soon nor at the time that its owner chose."""
+    earliest = max(timezone.now(), job.not_before or job.created_at)
+    return slot.start if slot.start and slot.start > earliest + SOON else None
 
 
 def settings_of(job: Job, numbers: dict) -> list[Setting]:
@@ -66,7 +81,7 @@ def files_of(tuned: TunedModel) -> list[File]:
 def happening(job: Job) -> str:
     """Say in one sentence what is happening to a job now."""
     sentence = {
-        Status.VALIDATING: _("학습 데이터를 확인하고 있습니다."),
+        Status.VALIDATING: _("학습 데이터를 확인하고 있습니다. 이 창은 닫아도 됩니다."),
         Status.PAUSED: _(
             "학습을 잠시 멈추었습니다. «이어서 학습»을 누르면 멈춘 곳부터 이어서 배웁니다."
         ),
@@ -74,6 +89,10 @@ def happening(job: Job) -> str:
         Status.FAILED: _("학습을 마치지 못했습니다. 아래에서 까닭과 해결 방법을 확인하세요."),
         Status.CANCELLED: _("학습을 취소했습니다."),
     }.get(job.status)
+    if history.waits_for_room(job):
+        return _(
+            "디스크에 남은 공간이 없어 기다립니다. 공간이 생기면 멈춘 곳부터 저절로 이어서 학습합니다."
+        )
     return sentence or (waiting(job) if job.status == Status.QUEUED else running(job))
 
 
@@ -89,6 +108,8 @@ def succeeded(job: Job) -> str:
 
 def accepted(job: Job) -> str:
     """Say what 조정 시작 led to: the start, or a place in line."""
+    if job.is_for_later:
+        return at_its_time(job)
     before = line.ahead(job)
     if before:
         return in_line(before)
@@ -101,15 +122,38 @@ def in_line(before: int) -> str:
     ).format(ahead=before)
 
 
+def at_its_time(job: Job) -> str:
+    return _("{time}부터 차례를 기다려 저절로 시작합니다.").format(time=clock(job.not_before))
+
+
 def waiting(job: Job) -> str:
+    said = [_in_turn(job)]
+    if start := told(job, schedule.slot(job)):
+        said.append(_("{time}쯤 시작할 것으로 보입니다.").format(time=clock(start)))
+    return " ".join([*said, _("이 창은 닫아도 됩니다.")])
+
+
+def _in_turn(job: Job) -> str:
+    if job.is_for_later:
+        return at_its_time(job)
     before = line.ahead(job)
     if before:
-        return in_line(before) + " " + _("이 창은 닫아도 됩니다.")
+        return in_line(before)
     if job.finish_requested:
         return _("지금까지 배운 것으로 모델을 만들 차례를 기다립니다.")
-    if job.attempt:
-        return _("중단된 곳부터 곧 이어서 학습합니다. 이 창은 닫아도 됩니다.")
-    return _("곧 학습을 시작합니다. 이 창은 닫아도 됩니다.")
+    return _("중단된 곳부터 곧 이어서 학습합니다.") if job.attempt else _("곧 학습을 시작합니다.")
+
+
+def if_started(draft: Job) -> str:
+    """Say when a draft would begin if it were started now."""
+    slot = schedule.slots(also=draft)[draft.pk]
+    if start := told(draft, slot):
+        return _("지금 신청하면 {time}쯤").format(time=clock(start))
+    if draft.not_before and draft.not_before > timezone.now():
+        return clock(draft.not_before)
+    if slot.start:
+        return _("신청하면 바로")
+    return _("앞의 학습이 끝나면")
 
 
 def running(job: Job) -> str:
@@ -128,7 +172,7 @@ def running(job: Job) -> str:
         )
         return preparing + " " + _("이 창은 닫아도 됩니다.")
     if phase == "saving":
-        return _("학습한 모델을 저장하고 있습니다.")
+        return _("학습한 모델을 저장하고 있습니다. 이 창은 닫아도 됩니다.")
     left = job.progress.get("seconds_left")
     if left is None:
         return _("예제를 보며 학습하고 있습니다. 이 창은 닫아도 됩니다.")

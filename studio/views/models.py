@@ -2,17 +2,20 @@
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from studio import figures
 from studio.forms import NameForm
-from studio.views import lines
+from studio.line_forms import WhenForm
+from studio.views import clinic, lines, places
 from studio.views.sending import attached, in_threads
-from training import archive, drafts, history, jobs, naming, recipe_file, registry, samples
+from training import archive, drafts, history, jobs, naming, probes, recipe_file, registry, samples
 from training.errors import UserError
+from training.history import History
 from training.models import Job, TunedModel
 from training.works import WORKS
 
@@ -49,7 +52,13 @@ def model(request: HttpRequest, pk: str) -> HttpResponse:
         "files": lines.files_of(tuned) if tuned else [],
         "name_form": NameForm(initial={"name": job.name}),
         "is_practice": samples.is_practice(job),
+        "row": places.of(job) if job.status == Job.Status.QUEUED else None,
+        "when_form": WhenForm.of(job),
         "held_out": samples.held_out(5) if job.version.is_sample else [],
+        **clinic.of(job),
+        "watch": probes.watch(History(job)),
+        "figures": figures.CHARTED,
+        "explained": figures.EXPLAINED,
     }
     return render(request, "models/model.html", context)
 
@@ -61,32 +70,6 @@ def now(request: HttpRequest, pk: str) -> HttpResponse:
     if request.GET.get("was") != job.status:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     return render(request, "models/_now.html", {"job": job, "happening": lines.happening(job)})
-
-
-def chart_points(job: Job, after: int) -> dict:
-    return {
-        "training": history.points(job, "metrics", after),
-        "validation": history.points(job, "validation", after),
-        "is_live": job.is_live,
-    }
-
-
-@require_GET
-def points(request: HttpRequest, pk: str) -> JsonResponse:
-    """The chart's points after an event's id."""
-    after = request.GET.get("after", "0")
-    return JsonResponse(chart_points(own(request, pk), int(after) if after.isdecimal() else 0))
-
-
-@require_GET
-def table(request: HttpRequest, pk: str) -> HttpResponse:
-    """The chart's points for reading: one row a step."""
-    rows: dict[int, dict] = {}
-    for kind in ("metrics", "validation"):
-        for point in history.points(own(request, pk), kind):
-            rows[point["step"]] = rows.get(point["step"], {}) | point
-    context = {"rows": [rows[step] for step in sorted(rows)]}
-    return render(request, "models/_points.html", context)
 
 
 @require_GET

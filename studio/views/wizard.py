@@ -18,10 +18,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from studio.data_forms import LibraryForm, UploadForm, UrlForm
 from studio.data_forms import library as own_library
 from studio.forms import MethodForm, ModelForm, RecipeForm
+from studio.line_forms import WhenForm
 from studio.middleware import wants_json
 from studio.views import cards, findings, layouts, lines
 from studio.views.datasets import numbered
 from studio.views.drafts import Step, Summary
+from studio.watch_forms import ProbesForm
 from training import bases, drafts, jobs, recipe, recipe_file, samples, wording
 from training.datasets import holding, versions
 from training.errors import UserError
@@ -199,6 +201,8 @@ def show_data(request: HttpRequest, job: Job, status: int = 200, **forms: object
         "library": own_library(request.user)[:50],
         "upload_limit": settings.UPLOAD_LIMIT_BYTES,
         "minimum": settings.MIN_EXAMPLES,
+        "when_form": WhenForm.of(job),
+        "probes_form": ProbesForm(job),
         **state_of(job.version),
     }
     return show(request, job, 3, status, **context | forms)
@@ -281,8 +285,13 @@ def summary(request: HttpRequest, job: Job) -> HttpResponse:
 @require_POST
 @draft_view
 def start(request: HttpRequest, job: Job) -> HttpResponse:
-    """조정 시작."""
+    """조정 시작, when the form says."""
+    form = WhenForm(request.POST) if "when" in request.POST else None
+    if form and not form.is_valid():
+        return show_data(request, job, 422, when_form=form)
     try:
+        if form:
+            drafts.edit(job, not_before=form.moment())
         jobs.start(job, seen=request.POST.get("seen", ""))
     except UserError as error:
         is_shown = error.code in {blocker.code for blocker in drafts.blockers(job)}

@@ -565,3 +565,11 @@ def test_no_rows_upset_a_check(tmp_path_factory, rows):
         for cure, count in one["cures"].items():
             taken = rows_of(folder, one["key"], cure)
             assert len(taken) == count and all(0 <= row < len(rows) for row in taken)
+
+
+def test_what_a_killed_check_left_half_written_goes_with_the_next_one(tmp_path):
+    left = tmp_path / "features-00000.npz.4711.part"
+    left.write_bytes(b"half")
+    kept._save(tmp_path / "features-00000.npz", records=np.arange(3))
+    assert [path.name for path in tmp_path.iterdir()] == ["features-00000.npz"]
+    assert kept._load(tmp_path / "features-00000.npz")["records"].tolist() == [0, 1, 2]

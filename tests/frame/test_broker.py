@@ -1,5 +1,6 @@
 """The embedded broker loses nothing, delivers once, and is not stopped by garbage."""
 
+import shutil
 import threading
 from queue import Empty
 
@@ -63,3 +64,17 @@ def test_lanes_do_not_mix(connect):
         heavy.get(timeout=0.5)
     with connect() as connection, connection.SimpleQueue("light") as light:
         light.get(timeout=2).ack()
+
+
+def test_a_folder_that_was_taken_away_is_made_anew(connect, tmp_path):
+    """The worker used to end, or to hear nothing more without a word."""
+    with connect() as connection, connection.SimpleQueue("light") as queue:
+        for number, lost in enumerate(("queue", "processed", "")):
+            shutil.rmtree(tmp_path / lost)
+            with pytest.raises(Empty):
+                queue.get(timeout=0.3)
+            queue.put({"id": number})
+            message = queue.get(timeout=2)
+            message.ack()
+            assert message.payload == {"id": number}
+    assert (tmp_path / "queue").stat().st_mode & 0o077 == 0

@@ -76,6 +76,8 @@ ROUTES: dict[str, Route] = {
     "": Route(EVERYBODY),
     "live/": Route(EVERYBODY),
     "health/live": Route(OPEN),
+    "health/ready": Route(OPEN),
+    "metrics": Route(OPEN, answers={"GET": 404}),  # no token is set here
     "theme/": Route(OPEN),
     "language/": Route(OPEN),
     "queue/": Route(EVERYBODY),
@@ -107,11 +109,21 @@ ROUTES: dict[str, Route] = {
     "train/<str:pk>/anew/": Route(OWNER, DRAFT),
     "train/<str:pk>/long/": Route(OWNER, DRAFT, lambda mine: {"way": "drop"}),
     "train/<str:pk>/comparison/": Route(OWNER, DRAFT),
+    "train/<str:pk>/probes/": Route(OWNER, DRAFT, lambda mine: {"probe_1": "b"}),
     "train/<str:pk>/start/": Route(OWNER, DRAFT, answers={"POST": 422}),  # not counted yet
     "train/<str:pk>/discard/": Route(OWNER, DRAFT),
+    "train/<str:pk>/when/": Route(OWNER, DRAFT, lambda mine: {"when": "night"}),
+    # the line
+    "waiting/": Route(EVERYBODY),
+    "waiting/<str:pk>/move/": Route(OWNER, JOB[::-1], lambda mine: {"step": "1"}),
+    "waiting/<str:pk>/priority/": Route(OWNER, JOB[::-1], lambda mine: {"priority": "-1"}),
+    "waiting/<str:pk>/rank/": Route(ADMINISTRATOR, ("queued",), lambda mine: {"priority": "0"}),
+    "waiting/<str:pk>/when/": Route(OWNER, JOB[::-1], lambda mine: {"when": "night"}),
     # models
     "models/": Route(EVERYBODY),
+    "models/compare/": Route(EVERYBODY, answers={"GET": 302}),  # nothing is chosen
     "models/<str:pk>/": Route(OWNER, JOB),
+    "models/<str:pk>/probes/": Route(OWNER, JOB),
     "models/<str:pk>/now/": Route(OWNER, JOB, lambda mine: {"was": "succeeded"}),
     "models/<str:pk>/points/": Route(OWNER, JOB),
     "models/<str:pk>/table/": Route(OWNER, JOB),
@@ -124,6 +136,7 @@ ROUTES: dict[str, Route] = {
     "models/<str:pk>/rename/": Route(OWNER, JOB, lambda mine: {"name": "b"}),
     "models/<str:pk>/delete/": Route(OWNER, JOB),
     "models/<str:pk>/retry/": Route(OWNER, JOB),
+    "models/<str:pk>/cure/": Route(OWNER, JOB, answers={"POST": 422}),  # none of them failed
     # base models
     "bases/": Route(EVERYBODY),
     "bases/fetch/": Route(ADMINISTRATOR, form=_repo),

@@ -117,6 +117,13 @@ def attacked(db, build, attack) -> dict[str, list[str]]:
     JobEvent.objects.create(job=failed, attempt=1, kind="error", data=error)
     JobEvent.objects.create(job=failed, attempt=1, kind=cut(attack, 20), data={"a": attack})
     queued = build.job(person, version, "queued", name)
+    said = [attack, attack + " " + attack, ""]
+    for step, answers in enumerate((said, said[::-1])):
+        JobEvent.objects.create(
+            job=finished, attempt=1, kind="probe", step=step, data={"answers": answers}
+        )
+    asked = {"questions": said, "expected": said}
+    JobEvent.objects.create(job=finished, attempt=1, kind="probes", data=asked)
     drafts = [build.job(person, one, "draft", name) for one in (version, broken)]
     missing = build.job(person, version, "draft", name, overflow="cut")
     missing.base = cut(attack, 100)
@@ -135,6 +142,7 @@ def attacked(db, build, attack) -> dict[str, list[str]]:
         f"/data/{broken.dataset.pk}/delete/", f"/playground/{talk.pk}/", "/playground/?new=1",
         *(f"/models/{pk}/" for pk in jobs),
         *(f"/models/{pk}/{part}/" for pk in jobs for part in ("rename", "cancel", "log", "table")),
+        f"/models/compare/?job={finished.pk}&job={failed.pk}&all=1", f"/models/{finished.pk}/probes/",
         f"/models/{finished.pk}/delete/", f"/models/{queued.pk}/now/?was=queued",
         *(f"{step}/{part}/" for step in steps for part in ("method", "model", "data", "discard")),
         *(f"{step}/{part}/" for step in steps for part in ("reading", "summary")),
@@ -180,6 +188,7 @@ def test_what_is_sent_back_in_a_form_stays_text(attacked, attack, user_of):
         (f"{draft}/url/", {"url": attack}),
         (f"{draft}/library/", {"version": attack}),
         (f"{draft}/start/", {"seen": attack}),
+        (f"{draft}/probes/", {"probe_1": attack}),
         (f"{model}rename/", {"name": attack}),
         ("/playground/new/", {"model": attack, "next": attack}),
         ("/theme/", {"theme": attack, "next": attack}),

@@ -59,14 +59,24 @@ done = job("succeeded", "문의 분류 도우미", step=90, total_steps=90, star
 TunedModel.objects.create(owner=owner, name=done.name, job=done, base="tiny", method="lora", size_bytes=99999)
 running = job("running", "이름이 아주 길어서 한 줄에 들어가지 않는 지금 학습하고 있는 모델입니다", step=30, total_steps=90,
     attempt=1, token="held", lease_expires_at=now + timedelta(hours=9), started_at=now,
-    progress={"epoch": 1, "loss": 0.9, "tokens_per_second": 800, "seconds_left": 100})
+    progress={"epoch": 1, "loss": 0.9, "tokens_per_second": 800, "seconds_left": 100,
+    "learning_rate": 0.000187, "gradient_norm": 0.83, "memory_bytes": 3 << 30})
 for one in (done, running):
     for step in range(0, one.step, 3):
-        JobEvent.objects.create(job=one, attempt=1, kind="metrics", step=step, data={"loss": 2 - step / 60, "epoch": step / 30})
+        JobEvent.objects.create(job=one, attempt=1, kind="metrics", step=step, data={"loss": 2 - step / 60, "epoch": step / 30,
+            "learning_rate": 0.0002 - step / 1e6, "gradient_norm": 1 + step % 2, "tokens_per_second": 800, "memory_bytes": 3 << 30})
+    JobEvent.objects.create(job=one, attempt=1, kind="probes", data={"questions": ["날씨는 어때요?", "What now? " * 99], "expected": ["맑습니다.", ""]})
+    for step in (0, 15, 27):
+        JobEvent.objects.create(job=one, attempt=1, kind="probe", step=step, data={"answers": [f"맑고 {step}도입니다.", f"{step} " + "no rain " * 99]})
+    JobEvent.objects.create(job=one, attempt=1, kind="best", step=27, data={"validation_loss": 1.5})
+    JobEvent.objects.create(job=one, attempt=1, kind="crash", step=15, data={"code": "worker_lost", "params": {}})
     JobEvent.objects.create(job=one, attempt=1, kind="validation", step=27, data={"validation_loss": 1.5})
     JobEvent.objects.create(job=one, attempt=1, kind="checkpoint", step=27)
 failed = job("failed", "실패한 학습", error={"code": "trainer_crashed", "params": {"exit_code": 1}}, finished_at=now)
 JobEvent.objects.create(job=failed, attempt=1, kind="error", data=failed.error)
+ailing = [job("failed", f"실패한 학습: {code}", error={"code": code, "params": {"step": 9, "slug": "tiny"}}, finished_at=now)
+    for code in ("out_of_memory", "disk_full", "base_missing", "loss_not_a_number")]
+job("failed", "메모리를 줄여 다시 한 학습", parent=ailing[0], knobs={"row_tokens": 2048}, error=ailing[0].error)
 faulty = version("점검한 데이터.jsonl", example_count=60)
 editing.add(faulty.dataset, [
     Example((Message("user", f"연락처 {name}"), Message("assistant", text)))
@@ -91,11 +101,14 @@ BaseDownload.objects.create(owner=owner, repo="mansae/coming", status="fetching"
     lease_expires_at=now + timedelta(hours=9), seconds_left=200, **size)
 failed_download = BaseDownload.objects.create(owner=owner, repo="mansae/a-model-with-a-very-long-name-that-does-not-fit",
     status="failed", error={"code": "hub_gated", "params": {"repo": "mansae/a-model"}}, **size)
+Job.objects.create(owner=jiho, version=data, status="queued", name="지호의 학습", base="tiny", queued_at=now, priority=1)
 print(json.dumps({
+    "night": job("queued", "밤에 할 학습", not_before=now + timedelta(hours=9)).pk,
     "draft": job("draft", "작성 중인 모델", work="classify").pk,
     "long": long.pk, "empty": Job.objects.create(owner=owner, base="tiny", work="reference").pk,
     "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
-    "done": done.pk, "running": running.pk, "failed": failed.pk, "data": data.dataset.pk,
+    "done": done.pk, "running": running.pk, "failed": failed.pk,
+    "memory": ailing[0].pk, "disk": ailing[1].pk, "gone": ailing[2].pk, "retried": Job.objects.get(parent=ailing[0]).pk, "data": data.dataset.pk,
     "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "key": key.pk,
     "jiho": jiho.pk, "faulty": faulty.dataset.pk, "faulty_draft": Job.objects.create(
         owner=owner, base="tiny", name="점검", version=versions.newest(faulty.dataset)).pk}))
@@ -110,8 +123,11 @@ PAGES = {
     "step 3": "/train/{draft}/data/",
     "step 3 with long examples": "/train/{long}/data/", "step 3 empty": "/train/{empty}/data/", "discard": "/train/{draft}/discard/",
     "models": "/models/", "model done": "/models/{done}/", "model running": "/models/{running}/",
+    "compare": "/models/compare/?job={done}&job={running}", "compare all": "/models/compare/?job={running}&job={done}&all=1",
     "model queued": "/models/{queued}/", "model failed": "/models/{failed}/",
-    "model cancelled": "/models/{cancelled}/", "rename": "/models/{done}/rename/",
+    "line": "/waiting/", "model for the night": "/models/{night}/",
+    "failed for memory": "/models/{memory}/", "failed for disk": "/models/{disk}/", "failed for its base": "/models/{gone}/",
+    "another try": "/models/{retried}/", "model cancelled": "/models/{cancelled}/", "rename": "/models/{done}/rename/",
     "delete": "/models/{done}/delete/", "cancel": "/models/{running}/cancel/",
     "data": "/data/", "unreadable": "/data/unreadable/", "dataset": "/data/{data}/", "dataset failed": "/data/{bad}/",
     "report": "/data/{faulty}/report/", "dataset checked": "/data/{faulty}/", "finding": "/data/{faulty}/?finding=broken",
@@ -289,3 +305,54 @@ def test_no_page_is_too_wide_in_english(member, rows, studio):
             faults[name] = member.evaluate(TOO_WIDE)
     member.context.clear_cookies(name="language")
     assert not faults
+
+
+NEW_ANSWER = """
+from training.models import Job, JobEvent
+JobEvent.objects.create(job_id="{running}", attempt=1, kind="probe", step=30, data={{"answers": ["새 답변입니다.", "new"]}})
+"""
+
+
+def test_new_answers_come_without_losing_what_the_reader_looks_at(member, rows, studio):
+    member.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    member.goto(studio.url + PAGES["model running"].format_map(rows))
+    panel = member.locator("#probes")
+    expect(panel.locator("[data-moment-name]")).to_have_text("학습 반복 0.9")
+    member.locator("#moment-before").click()
+    expect(panel.locator("[data-moment-name]")).to_have_text("학습 반복 0.5")
+    panel.locator("li.shown summary").first.click()
+    studio.shell(NEW_ANSWER.format_map(rows))
+    expect(panel.locator("[data-moment]")).to_have_count(8)  # two questions, four times
+    expect(panel.locator("[data-moment-name]")).to_have_text("학습 반복 0.5")
+    expect(panel.locator("li.shown details").first).to_have_attribute("open", "")
+    member.locator("#moment-slider").press("End")
+    expect(panel.locator("li.shown").first).to_contain_text("새 답변입니다.")
+    expect(member.locator("#moment-after")).to_be_disabled()
+
+
+def test_runs_are_chosen_in_the_list_while_it_is_polled(member, rows, studio):
+    member.goto(studio.url + "/models/")
+    for name in ("done", "running"):
+        member.locator(f"#pick-{rows[name]}").check()
+    with member.expect_response(lambda answer: "/models/?page=" in answer.url):
+        pass
+    member.evaluate(DRAWN)
+    expect(member.locator(f"#pick-{rows['done']}")).to_be_checked()
+    member.get_by_role("button", name="함께 보기").click()
+    expect(member.locator("[data-run]")).to_have_count(2)
+    expect(member.locator("[data-losses] canvas")).to_have_count(2)
+    member.get_by_role("link", name="같은 설정도 보기").click()
+    expect(member.locator("#differences-title")).to_have_text("모든 설정")
+
+
+def test_the_chart_of_a_run_that_is_over_asks_once(member, rows, studio):
+    asked: list[str] = []
+    member.on("request", lambda request: asked.append(request.url))
+    member.goto(studio.url + PAGES["model done"].format_map(rows))
+    expect(member.locator(".chart canvas")).to_have_count(1)
+    member.locator("[data-figures] summary").click()
+    expect(member.locator(".small-plot canvas")).to_have_count(4)
+    member.locator(".chart .u-over").hover()
+    expect(member.locator("[data-readout]")).to_contain_text("학습 손실")
+    member.wait_for_timeout(2500)
+    assert sum("/points/" in url for url in asked) == 1

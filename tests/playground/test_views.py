@@ -167,3 +167,21 @@ def test_an_administrator_without_a_model_is_led_to_the_base_models(mine, user, 
     user.save()
     page = mine.get(reverse("playground")).text
     assert "관리자에게 기본 모델을" not in page and "먼저 «기본 모델»에서" in page
+
+
+class TestEngineAway:
+    @pytest.fixture
+    def away(self, settings, tmp_path):
+        settings.ENGINE_SOCKET = str(tmp_path / "nobody.sock")
+
+    def test_the_page_looks_for_it_again_by_itself(self, mine, away):
+        page = mine.get(reverse("playground-state"), {"model": "base:tiny"}).text
+        assert "엔진" in page and "away=1" in page and "every 5s" in page
+
+    def test_nothing_is_said_twice_while_it_stays_away(self, mine, away):
+        answer = mine.get(reverse("playground-state"), {"model": "base:tiny", "away": "1"})
+        assert answer.status_code == 204
+
+    def test_its_return_is_shown(self, mine, engine):
+        page = mine.get(reverse("playground-state"), {"model": "base:tiny", "away": "1"}).text
+        assert "load-state" in page and "every 5s" not in page

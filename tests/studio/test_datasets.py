@@ -24,7 +24,7 @@ def test_the_list_needs_the_same_few_queries_for_many(
 ):
     for number in range(20):
         make.version(user, name=f"{number}.jsonl", count=1)
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         signed_in.get("/data/")
 
 

@@ -1,5 +1,7 @@
 """시작하기: three steps for a newcomer, the state of things for somebody who returns."""
 
+from datetime import timedelta
+
 from django.utils import timezone
 
 from training.models import Job
@@ -42,3 +44,12 @@ def test_a_failure_asks_for_attention_until_it_is_tried_again(signed_in, user, m
 def test_other_peoples_work_is_not_shown(signed_in, stranger, make):
     make.job(stranger, make.version(stranger), name="남의 것")
     assert "남의 것" not in signed_in.get("/").text
+
+
+def test_what_waits_for_its_time_stands_last(signed_in, user, make):
+    version, tomorrow = make.version(user), timezone.now() + timedelta(days=1)
+    make.job(user, version, name="내일 할 것", not_before=tomorrow)
+    make.job(user, version, status="running", name="도는 것")
+    make.job(user, version, name="기다리는 것")
+    page = signed_in.get("/").text
+    assert page.index("도는 것") < page.index("기다리는 것") < page.index("내일 할 것")

@@ -6,9 +6,10 @@ import making
 import pytest
 from django.utils import timezone
 
-from training import drafts, history, jobs, leases, line, tasks, wording
+from training import drafts, jobs, leases, line, tasks, wording
 from training.datasets import holding, store, versions
 from training.errors import UserError
+from training.history import History
 from training.leases import Order
 from training.models import DatasetVersion, Job, JobEvent, TokenCount, TunedModel
 
@@ -212,7 +213,7 @@ def test_a_beat_stores_points_and_progress(running):
     stored = Job.objects.get(pk=running.pk)
     assert (stored.step, stored.total_steps) == (1, 50)
     assert stored.progress["loss"] == 2.5 and stored.progress["validation_loss"] == 2.25
-    assert [point["loss"] for point in history.points(stored, "metrics")] == [2.5]
+    assert [point["loss"] for point in History(stored).points("metrics")] == [2.5]
 
 
 def test_a_beat_after_the_lease_went_to_another_is_fenced_and_writes_nothing(running):
@@ -382,12 +383,14 @@ def test_deleting_takes_the_model_and_the_files_along(running, data):
 
 
 def test_the_chart_shows_repeated_steps_once_and_is_thinned(running):
-    for step in (1, 2, 3, 2, 3, 4):
-        jobs.beat(running, [{"kind": "metrics", "step": step, "loss": step + 0.5}])
-    assert [point["step"] for point in history.points(running, "metrics")] == [1, 2, 3, 4]
+    jobs.beat(running, [{"kind": "metrics", "step": s, "loss": s + 0.5} for s in (1, 2, 3)])
+    jobs.beat(running, [{"kind": "resumed", "step": 1}, {"kind": "start", "step": 1}])
+    jobs.beat(running, [{"kind": "metrics", "step": s, "loss": s + 0.5} for s in (2, 3, 4)])
+    points = History(running).points("metrics")
+    assert [point["step"] for point in points] == [1, 2, 3, 4]
     jobs.beat(running, [{"kind": "metrics", "step": s, "loss": 1} for s in range(5, 5005)])
-    thinned = history.points(running, "metrics")
-    assert len(thinned) <= 1300 and thinned[-1]["step"] == 5004
+    thinned = History(running).points("metrics")
+    assert len(thinned) <= 500 and thinned[-1]["step"] == 5004
 
 
 def test_a_bell_that_never_rang_is_heard_of_by_the_reaper(queued):

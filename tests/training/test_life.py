@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from training import jobs, tasks
+from training import jobs, line, tasks
 from training.leases import Order
 from training.models import Dataset, DatasetVersion, Job, JobEvent, TunedModel
 
@@ -47,7 +47,7 @@ class Life(RuleBasedStateMachine):
             queued_at=timezone.now(), resolved={"epochs": 1},
         )  # fmt: skip
         self.status = QUEUED
-        self.cancel = self.pause = self.finish_early = self.expired = False
+        self.cancel = self.pause = self.finish_early = self.expired = self.later = False
         self.has_learnt = False
         self.crashes = 0
         self.holders: list[Job] = []
@@ -71,7 +71,7 @@ class Life(RuleBasedStateMachine):
     def deliver(self) -> None:
         """A worker hears a bell, for this job or another, once more or late."""
         found = jobs.claim_next()
-        assert (found is not None) == (self.status == QUEUED)
+        assert (found is not None) == (self.status == QUEUED and not self.later)
         if found:
             self.holders.append(found)
             self.status, self.expired = RUNNING, False
@@ -80,7 +80,7 @@ class Life(RuleBasedStateMachine):
     def lose_the_bell(self) -> None:
         long_ago = timezone.now() - timedelta(hours=1)
         Job.objects.filter(pk=self.job.pk).update(rung_at=long_ago)
-        assert (self.job in jobs.unheard()) == (self.status == QUEUED)
+        assert (self.job in jobs.unheard()) == (self.status == QUEUED and not self.later)
 
     # --- the owner --------------------------------------------------------------------------------
     @rule(is_sure=RARELY)
@@ -105,7 +105,7 @@ class Life(RuleBasedStateMachine):
         assert could == (is_possible or self.finish_early)
         if is_possible:
             self.status = QUEUED if self.status == PAUSED else self.status
-            self.finish_early, self.pause = True, False
+            self.finish_early, self.pause, self.later = True, False, False
 
     @rule()
     def ask_to_pause(self) -> None:
@@ -125,6 +125,18 @@ class Life(RuleBasedStateMachine):
         if self.status == PAUSED:
             self.status = QUEUED
         self.pause = False
+
+    @rule(is_later=st.booleans())
+    def ask_for_another_time(self, is_later: bool) -> None:
+        moment = timezone.now() + timedelta(hours=1) if is_later else None
+        could = jobs.postpone(self.job, moment)
+        assert could == (self.status == QUEUED)
+        self.later = is_later if could else self.later
+
+    @rule(priority=st.sampled_from(list(line.PRIORITIES)))
+    def ask_for_another_priority(self, priority: int) -> None:
+        could = jobs.prioritise(self.job, priority, is_administrator=True)
+        assert could == (self.status == QUEUED)
 
     # --- workers, of whom the last may hold the job ------------------------------------------------
     @precondition(lambda self: self.holders)

@@ -1,5 +1,6 @@
 """How each ending of the trainer becomes an ending of the job."""
 
+import errno
 import json
 
 import pytest
@@ -59,7 +60,7 @@ def test_what_the_user_can_mend_fails_the_job_with_its_cause(running):
     assert status(running) == "failed" and Job.objects.get().error == error
 
 
-@pytest.mark.parametrize("exit_code", [-9, -11, 1, 78, 2])
+@pytest.mark.parametrize("exit_code", [-9, -11, 1, 2])
 def test_a_crash_is_tried_again(running, exit_code):
     runs.settle(running, Outcome(exit_code=exit_code))
     assert status(running) == "queued"
@@ -68,6 +69,51 @@ def test_a_crash_is_tried_again(running, exit_code):
 def test_a_trainer_stopped_because_its_worker_goes_home_waits_again(running):
     runs.settle(running, Outcome(exit_code=75))
     assert status(running) == "queued" and not Job.objects.get().crashes
+
+
+def test_a_trainer_whose_worker_was_frozen_or_without_database_too_long_did_not_crash(running):
+    """Three such times without a checkpoint failed the job."""
+    runs.settle(running, Outcome(exit_code=78))
+    assert status(running) == "queued" and not Job.objects.get().crashes
+
+
+def test_a_full_disk_lets_the_job_wait_for_room_and_counts_as_no_crash(running):
+    """It used to fail the job at once, with all that it had learnt."""
+    full = Outcome(exit_code=2, error={"code": "disk_full", "params": {}})
+    for wait in (5, 10, 20, 40):
+        runs.settle(running, full)
+        job = Job.objects.get()
+        assert (job.status, job.crashes) == ("queued", 0)
+        left = (job.not_before - timezone.now()).total_seconds()
+        assert wait - 2 < left <= wait
+        assert jobs.claim_next() is None and not jobs.unheard()
+        Job.objects.update(not_before=timezone.now())
+        running = jobs.claim_next()
+    jobs.beat(running, [{"kind": "checkpoint", "step": 10}])
+    runs.settle(running, full)
+    assert (Job.objects.get().not_before - timezone.now()).total_seconds() <= 5
+
+
+def test_a_disk_that_stays_full_fails_the_job_in_the_end(running, monkeypatch):
+    monkeypatch.setattr(jobs, "MAX_WAITS_FOR_ROOM", 1)
+    full = {"code": "disk_full", "params": {}}
+    runs.settle(running, Outcome(exit_code=2, error=full))
+    Job.objects.update(not_before=None)
+    runs.settle(jobs.claim_next(), Outcome(exit_code=2, error=full))
+    assert status(running) == "failed" and Job.objects.get().error == full
+
+
+def test_a_disk_that_is_full_before_the_trainer_begins_is_waited_for_too(running, monkeypatch):
+    """Three tries within a second failed the job."""
+
+    def no_room(job: Job) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Job.objects.update(status="queued", **leases.FREE)
+    monkeypatch.setattr(registry, "prepare", no_room)
+    for _ in range(5):
+        runs.train(running.pk)
+    assert status(running) == "queued" and Job.objects.get().not_before
 
 
 @pytest.mark.parametrize("exit_code", [75, -9])

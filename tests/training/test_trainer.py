@@ -244,6 +244,36 @@ def test_a_killed_run_resumes_and_a_damaged_checkpoint_is_passed_over(run_folder
     assert of_kind(events, "resumed")[0]["step"] == int(kept[-2].name.removeprefix("checkpoint-"))
 
 
+def test_a_manifest_with_one_changed_digit_makes_no_whole_folder(tmp_path):
+    """Only the other files were looked at: a run went on from a step that never was."""
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "state").write_bytes(b"weights")
+    checkpoint.seal(part, tmp_path / "sealed", {"step": 41, "history": {"loss": 1 / 3}})
+    assert checkpoint.is_whole(tmp_path / "sealed")
+    manifest = tmp_path / "sealed" / "manifest.json"
+    for spoilt in (
+        manifest.read_text().replace("41", "71"),
+        manifest.read_text().replace("seal", "sea1"),
+        manifest.read_text()[:40],
+        "[]",
+        "",
+    ):
+        manifest.write_text(spoilt)
+        assert not checkpoint.is_whole(tmp_path / "sealed"), spoilt
+
+
+def test_a_log_on_the_disk_that_is_full_does_not_hide_why_a_run_ended():
+    code = (
+        "import sys; from training.trainer import __main__ as trainer\n"
+        "try: raise OSError(28, 'No space left on device')\n"
+        "except OSError as error: trainer.explain(); sys.exit(7 * trainer.is_disk_full(error))"
+    )
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=full)
+    assert ended.returncode == 7
+
+
 def test_examples_longer_than_the_limit_are_cut_and_those_without_answer_left_out(run_folder):
     run = run_folder(count=40, long_every=10, max_length=64, epochs=1)
     code, events = train(run)

@@ -89,10 +89,17 @@ def attach(base: "nn.Module | PeftModel", folder: Path, name: str) -> "PeftModel
         raise UserError("adapter_misfit", folder=folder.name) from error
 
 
+WANT_OF_MEMORY = (
+    "out of memory", "allocate memory", "bad_alloc", "bad allocation", "could not create a primitive",
+    "could not create a memory object",
+)  # fmt: skip
+"""What torch and the libraries below it say where memory was refused; oneDNN names no reason."""
+
+
 def is_short_of_memory(error: BaseException) -> bool:
     """Say whether torch failed for want of memory, which it tells by text alone on a processor."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
+    return isinstance(error, MemoryError) or any(words in text for words in WANT_OF_MEMORY)
 
 
 def size_bytes(folder: Path) -> int:

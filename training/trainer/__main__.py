@@ -1,13 +1,14 @@
 """`python -m training.trainer RUN_FOLDER --attempt N`: one attempt, with its ending as exit code."""
 
 import argparse
-import errno
+import contextlib
 import os
 import sys
 import traceback
 from pathlib import Path
 
 from training import lifeline
+from training.errors import NO_ROOM
 
 
 def main() -> int:
@@ -40,14 +41,20 @@ def main() -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_short_of_memory(error):
             raise
-        traceback.print_exc()
+        explain()
         return refuse(UserError("out_of_memory"))
     except Exception as error:
         if not is_disk_full(error):
             raise
-        traceback.print_exc()
+        explain()
         return refuse(UserError("disk_full"))
     return 0
+
+
+def explain() -> None:
+    """Write the traceback into the log, which may lie on the disk that is full."""
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
 
 
 def refuse(error) -> int:
@@ -59,8 +66,9 @@ def refuse(error) -> int:
 
 def is_disk_full(error: Exception) -> bool:
     """safetensors tells it by text alone."""
-    is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-    return is_full or f"os error {errno.ENOSPC}" in str(error)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return True
+    return any(f"os error {number}" in str(error) for number in NO_ROOM)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,11 @@ def seal(part: Path, target: Path, facts: dict) -> None:
         for path in sorted(part.rglob("*"))
         if path.is_file()
     }
+    content = facts | {"files": files}
     manifest = part / "manifest.json"
-    manifest.write_text(json.dumps(facts | {"files": files}, ensure_ascii=False, indent=1))
+    manifest.write_text(
+        json.dumps(content | {"seal": _seal_of(content)}, ensure_ascii=False, indent=1)
+    )
     for path in [*part.rglob("*"), part]:
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
@@ -41,12 +44,19 @@ def seal(part: Path, target: Path, facts: dict) -> None:
     part.rename(target)
 
 
+def _seal_of(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def is_whole(folder: Path) -> bool:
-    """Tell whether every file of a sealed folder is as its manifest says."""
+    """Tell whether the manifest of a sealed folder, and every file in it, is as it was written."""
     try:
-        files = json.loads((folder / "manifest.json").read_text())["files"]
-        return all(digest(folder / name) == entry["sha256"] for name, entry in files.items())
-    except (OSError, ValueError, KeyError):
+        content = json.loads((folder / "manifest.json").read_text())
+        if content.pop("seal") != _seal_of(content):
+            return False
+        files = content["files"].items()
+        return all(digest(folder / name) == entry["sha256"] for name, entry in files)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return False
 
 

@@ -5,6 +5,7 @@ lies beside it (`features-<number>.npz`) and goes with it into other versions, s
 after a small edit reads the edited rows only.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -138,7 +139,11 @@ def _load(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def _save(path: Path, **arrays: np.ndarray) -> None:
-    """Keep arrays under a name; whoever else makes the same ones writes beside."""
-    with path.with_name(f"{path.name}.{os.getpid()}.part").open("wb") as file:
+    """Keep arrays under a name. Whoever else makes the same ones writes beside; what one who was
+    killed left there goes with the first who is done."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with part.open("wb") as file, contextlib.suppress(FileNotFoundError):  # another was done first
         np.savez(file, key=np.array(KEY), **arrays)  # type: ignore[arg-type]
         segments.publish(file, path)
+    for left in path.parent.glob(f"{path.name}.*.part"):
+        left.unlink(missing_ok=True)

@@ -1,0 +1,18 @@
+"""Filters of watching: the language of a model's words, numbers that are very small."""
+
+from django import template
+
+from studio.templatetags.studio import HANGUL, plain
+
+register = template.Library()
+
+
+@register.filter
+def language_of(text: str) -> str:
+    return "ko" if HANGUL.search(text) else "en"
+
+
+@register.filter
+def brief(value: float) -> str:
+    """Write a number with three digits: 0.000187."""
+    return plain(float(f"{float(value):.3g}")) or "0"
