@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 
 import httpx
 import pytest
@@ -22,10 +23,9 @@ owner = User.objects.create_user("mina", password="Sea-salt-42!", name="민아",
 version = DatasetVersion.objects.create(
     dataset=Dataset.objects.create(owner=owner, name="문의.jsonl"), status="ready", example_count=240)
 print(Job.objects.create(owner=owner, version=version, name="문의 분류 도우미", base="tiny",
-    status="running", attempt=1, token="held", started_at=timezone.now(), step=30, total_steps=90,
-    queued_at=timezone.now(), lease_expires_at=timezone.now() + timezone.timedelta(hours=9),
-    resolved={"epochs": 3}, progress={"epoch": 1, "loss": 0.9, "seconds_left": 100}).pk)
-""".replace("timezone.timedelta", "__import__('datetime').timedelta")
+    status="paused", attempt=1, started_at=timezone.now(), step=30, total_steps=90,
+    queued_at=timezone.now(), resolved={"epochs": 3}, progress={"epoch": 1, "loss": 0.9}).pk)
+"""
 
 
 @pytest.fixture
@@ -83,6 +83,8 @@ def test_a_frozen_worker_is_told_of_and_its_return_too(studio, page):
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
     (worker,) = studio.processes("-Q heavy")
     worker.send_signal(signal.SIGSTOP)
+    with sqlite3.connect(studio.data / "dadeum.sqlite3", timeout=20) as database:
+        database.execute("UPDATE training_job SET status = 'queued'")  # now it waits for the worker
     try:
         page.goto(f"{studio.url}/models/{job}/")
         assert not page.get_by_text(TOLD).count()  # nobody cries wolf

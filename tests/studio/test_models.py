@@ -60,7 +60,7 @@ def test_the_list_needs_the_same_few_queries_for_one_and_for_twenty(
         job = make.job(user, version, status="succeeded" if number % 2 else "queued")
         if number % 2:
             make.tuned(job)
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         signed_in.get("/models/")
 
 

@@ -73,7 +73,7 @@ def test_the_page_takes_the_same_few_queries_for_many(
 ):
     for number in range(20):
         make.job(user, theirs.version, name=f"{number}")
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         signed_in.get("/waiting/")
 
 

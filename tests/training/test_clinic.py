@@ -85,13 +85,19 @@ def heavy(models_folder, version, settings) -> Job:
     return started(version, knobs=FAST | {"batch_size": 256})
 
 
+def trainers() -> list[psutil.Process]:
+    """Return the trainers that this process has begun; other tests' children are let alone."""
+    found = psutil.Process().children()
+    return [child for child in found if "training.trainer" in " ".join(child.cmdline())]
+
+
 def limit_address_space(monkeypatch, more_bytes: int) -> None:
     """Let trainers, once they begin, take so much more of addresses and nothing beyond."""
     beat = jobs.beat
 
     def limiting(job, events):
         if any(event["kind"] == "start" for event in events):
-            for child in psutil.Process().children():
+            for child in trainers():
                 most = child.memory_info().vms + more_bytes
                 child.rlimit(resource.RLIMIT_AS, (most, most))
         return beat(job, events)
@@ -161,7 +167,7 @@ def test_a_trainer_that_somebody_ends_is_done_again_as_it_was(version, monkeypat
 
     def killing(job, events):
         if any(event["kind"] == "start" for event in events):
-            for child in psutil.Process().children():
+            for child in trainers():
                 child.kill()
         return beat(job, events)
 

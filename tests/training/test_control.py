@@ -138,7 +138,7 @@ def test_questions_are_fixed_and_answered_before_on_the_way_and_after(run_folder
     renderer, model = Renderer(tiny_base), load.model(tiny_base)
     for question, answer in zip(told["questions"], rounds[0]["answers"], strict=True):
         prompt = renderer.prompt([Message("user", question)])
-        ids = list(generate.stream(model, prompt, max_tokens=96, stop_ids=renderer.stop_ids))
+        ids = list(generate.stream(model, prompt, max_tokens=64, stop_ids=renderer.stop_ids))
         assert renderer.decode(ids)[:10] == answer[:10]
     assert rounds[0]["answers"] != rounds[-1]["answers"]
 
@@ -185,7 +185,7 @@ def test_a_tuned_model_is_trained_further_from_where_it_was(run_folder, method):
     learnt = of_kind(events, "validation")[-1]["validation_loss"]
     begun = of_kind(further, "validation")[0]["validation_loss"]
     assert begun == pytest.approx(learnt, rel=0.02)
-    assert begun < of_kind(events, "validation")[0]["validation_loss"] * 0.9
+    assert begun < of_kind(events, "validation")[0]["validation_loss"] * 0.95
 
 
 def test_a_foundation_stays_though_its_model_is_deleted(user, version, models_folder, data):

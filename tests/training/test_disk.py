@@ -87,10 +87,10 @@ def test_a_fenced_attempt_takes_nothing_of_the_next_one(job):
 
 
 def test_a_start_counts_what_other_runs_will_still_write(job, user, version, monkeypatch):
-    full = forecast.disk(bases.find("tiny"), "full", {})
+    full = forecast.disk(bases.find("tiny"), "full", {"patience": 4})
     draft = drafts.create_draft(user)
     drafts.edit(draft, name="다음", base="tiny", method="full", version=version)
-    Job.objects.filter(pk=job.pk).update(method="full")
+    Job.objects.filter(pk=job.pk).update(method="full", resolved={"patience": 4})
     room = full.most_bytes + full.result_bytes
     monkeypatch.setattr(forecast, "free_bytes", lambda: room)
     assert disk.promised_bytes(besides=draft) == full.result_bytes  # it has not begun

@@ -6,13 +6,34 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Any, TextIO, cast
 
 from training import lifeline
 from training.errors import NO_ROOM
 
 
+class Log:
+    """A stream that loses what its disk has no room for, rather than stop the run that writes to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self.stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
 def main() -> int:
     lifeline.attach()
+    sys.stderr = cast(TextIO, Log(sys.stderr))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--attempt", type=int, default=1)
@@ -41,20 +62,14 @@ def main() -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_short_of_memory(error):
             raise
-        explain()
+        traceback.print_exc()
         return refuse(UserError("out_of_memory"))
     except Exception as error:
         if not is_disk_full(error):
             raise
-        explain()
+        traceback.print_exc()
         return refuse(UserError("disk_full"))
     return 0
-
-
-def explain() -> None:
-    """Write the traceback into the log, which may lie on the disk that is full."""
-    with contextlib.suppress(OSError):
-        traceback.print_exc()
 
 
 def refuse(error) -> int:

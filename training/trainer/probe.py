@@ -15,7 +15,9 @@ from training.trainer.batch import Corpus
 from training.trainer.order import Order, say
 
 QUESTIONS = 3
-MAX_TOKENS = 96
+MAX_TOKENS = 64
+SECONDS = 8
+"""After which answers end where they are: on a busy or slow machine words take long."""
 LETTERS = 2000
 """Of a question and of an expected answer, as they are told."""
 COST_SHARE = 20
@@ -62,13 +64,17 @@ class Probe:
         if not self.prompts:
             return
         begun = time.monotonic()
+
+        def is_over() -> bool:
+            return should_stop() or time.monotonic() - begun > SECONDS
+
         with self.trainable.answering():
             found = generate.greedy(
                 self.trainable.model,
                 self.prompts,
                 max_tokens=MAX_TOKENS,
                 stop_ids=self.renderer.stop_ids,
-                should_stop=should_stop,
+                should_stop=is_over,
                 together=self.trainable.is_packable,
             )
         self.answered_at = time.monotonic()
@@ -79,11 +85,12 @@ class Probe:
 
 
 def _examples(order: Order, corpus: Corpus, held_back: np.ndarray) -> list[Example]:
+    """Return a few examples from all over the held-back ones: neighbours are often alike."""
     chosen = held_back if len(held_back) else np.arange(len(corpus))
+    few = np.unique(np.linspace(0, len(chosen) - 1, QUESTIONS).round().astype(int))
     view = store.view(order.examples)
-    places = [view.position(int(corpus.rows[index])) for index in chosen[:QUESTIONS]]
-    found = dict(view.at(places))
-    return [found[place] for place in places]
+    places = [view.position(int(corpus.rows[chosen[place]])) for place in few]
+    return [example for _, example in view.at(places)]
 
 
 def _question(example: Example) -> tuple[Message, ...]:

@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import psutil
@@ -216,10 +216,10 @@ class Run:
 
     def _probe_if_due(self) -> None:
         if self.probe.is_due and self.history.get("probed_step") != self.step:
-            self._probe()
+            self._probe(lambda: self.is_stopping or self.order.is_to_finish)
 
-    def _probe(self) -> None:
-        self.probe.answer(self.step, self._epoch(), lambda: self.is_stopping)
+    def _probe(self, should_stop: Callable[[], bool] | None = None) -> None:
+        self.probe.answer(self.step, self._epoch(), should_stop or (lambda: self.is_stopping))
         self.history["probed_step"] = self.step
 
     def validate(self) -> None:
