@@ -1,188 +1,231 @@
-"""Real (non-padding) tokens a second: our trainer beside Hugging Face's Trainer.
+"""Real (non-padding) tokens a second of a training, beside the peers.
 
-    .venv/bin/python benchmarks/training.py FILE [--base FOLDER] [--rows 300] [--steps 20]
+    .venv/bin/python benchmarks/training.py [--method lora|full] [--steps 8] [--base FOLDER] [--rows FILE]
+        [--peer trl_sft=PYTHON] [--peer llama_factory=PYTHON] [--rounds 2] [--quality 100]
 
-FILE is anything that the reader takes (JSONL, CSV). Same base, rows, LoRA rank, learning rate and
-effective batch; each peer in a process of its own, one after the other, twice in turns; the table
-gives the median of the steps after the first two. Close everything else that uses the processor.
+The same base, examples, order, LoRA (rank 16) and effective batch (8); each in a process of its own, one
+after the other, in turns. Trainer of transformers runs in this environment; a peer given with --peer runs
+in the environment of that interpreter. ROWS is a file of {"prompt", "completion"} lines; without one,
+examples of mixed lengths are made (mixed.py). A table is printed: the median of the steps after the first
+two. --quality N compares N steps with the same run computed plainly in fp32. Close everything
+else that uses the processor.
 """
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-BATCH, RANK, RATE, LENGTH = 8, 16, 2e-4, 1024
+PEERS = ROOT / "benchmarks" / "peers"
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+BATCH, RANK, RATE, LENGTH, HELD_OUT = 8, 16, 2e-4, 1024, 64
+OURS, PLAIN = "Dadeum", "Dadeum, plain fp32"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", type=Path, nargs="?")
     parser.add_argument("--base", type=Path, default=ROOT / "data/builtin/smollm2-135m-instruct")
-    parser.add_argument("--rows", type=int, default=300)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--peer", help=argparse.SUPPRESS)
-    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.peer:
-        PEERS[arguments.peer](arguments.run, arguments.base, arguments.steps)
+    parser.add_argument("--method", choices=("lora", "full"), default="lora")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rows", type=Path)
+    parser.add_argument("--quality", type=int, default=0)
+    parser.add_argument("--peer", action="append", default=[])
+    parser.add_argument("--ours", choices=(OURS, PLAIN), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    told = parser.parse_args()
+    if told.ours:
+        print(json.dumps(ours(told.folder, told.steps, is_plain=told.ours == PLAIN)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder)
-        prepare(arguments.file, run, arguments.base, arguments.rows)
-        results: dict[str, list[dict]] = {name: [] for name in PEERS}
-        for name in [*PEERS, *PEERS]:
-            results[name].append(measure(name, run, arguments))
-        report(results)
+        lengths = prepare(Path(folder), told)
+        if told.quality:
+            compare(Path(folder), told)
+        else:
+            measure(Path(folder), told, lengths)
 
 
-def prepare(file: Path, run: Path, base: Path, rows: int) -> None:
-    """Write the run folder that both read."""
-    from itertools import islice
+def prepare(folder: Path, told: argparse.Namespace) -> list[int]:
+    """Write what every peer reads; return the tokens of each example."""
+    from mixed import rows
 
-    from training.chat import Example
-    from training.datasets import read, segments
+    from training.chat import Example, Message, Renderer
+    from training.datasets import segments
 
-    found = (item for item in read.Reader(file) if isinstance(item, Example))
-    with segments.Writer(run / "examples") as writer:
-        for example in islice(found, rows):
+    renderer = Renderer(told.base)
+    count = max(told.steps, told.quality) * BATCH + HELD_OUT
+    if told.rows:
+        found = list(islice(map(json.loads, told.rows.read_text().splitlines()), count))
+    else:
+        found = list(rows(count, lambda text: renderer.count_tokens([text])))
+    (folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in found))
+    examples = [
+        Example((Message("user", row["prompt"]), Message("assistant", row["completion"])))
+        for row in found
+    ]
+    encoded = [one.cut(LENGTH) for one in renderer.encode_many(examples)]
+    lines = [json.dumps({"ids": list(one.ids), "labels": list(one.labels)}) for one in encoded]
+    (folder / "tokens.jsonl").write_text("\n".join(lines))
+    with segments.Writer(folder / "examples") as writer:
+        for example in examples:
             writer.add(example)
     settings = {
-        "epochs": 50, "batch_size": BATCH, "learning_rate": RATE, "max_length": LENGTH,
+        "epochs": 1, "batch_size": BATCH, "learning_rate": RATE, "max_length": LENGTH,
         "warmup_ratio": 0.0, "seed": 1, "lora_rank": RANK, "lora_alpha": 2 * RANK,
     }  # fmt: skip
     order = {
-        "base": str(base), "base_name": base.name, "method": "lora", "settings": settings,
-        "checkpoint_seconds": 86_400, "validation_examples": 0,
+        "base": str(told.base), "base_name": told.base.name, "method": told.method,
+        "settings": settings, "checkpoint_seconds": 86_400, "validation_examples": 0,
     }  # fmt: skip
-    (run / "run.json").write_text(json.dumps(order))
+    (folder / "run.json").write_text(json.dumps(order))
+    return [len(one.ids) for one in encoded]
 
 
-def measure(name: str, run: Path, arguments: argparse.Namespace) -> dict:
-    command = [
-        sys.executable, __file__, "--peer", name, "--run", str(run),
-        "--base", str(arguments.base), "--steps", str(arguments.steps),
-    ]  # fmt: skip
-    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    return json.loads(said.stdout.splitlines()[-1])
+# --- the peers ----------------------------------------------------------------------------------
+def run(name: str, folder: Path, told: argparse.Namespace, steps: int) -> dict:
+    """Run one peer in a process of its own and return what it measured."""
+    if name in (OURS, PLAIN):
+        command = [
+            sys.executable,
+            __file__,
+            "--ours",
+            name,
+            "--folder",
+            str(folder),
+            "--steps",
+            str(steps),
+        ]
+    else:
+        interpreters = dict(peer.split("=", 1) for peer in told.peer)
+        file = "tokens.jsonl" if name == "hugging_face" else "rows.jsonl"
+        command = [
+            interpreters.get(name, sys.executable), str(PEERS / f"{name}.py"), str(told.base),
+            str(folder / file), str(steps), told.method,
+        ]  # fmt: skip
+    begun = time.perf_counter()
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    if ended.returncode:
+        raise SystemExit(f"{name}: {ended.stderr[-2000:]}")
+    return json.loads(ended.stdout.splitlines()[-1]) | {"wall": time.perf_counter() - begun}
 
 
-def report(results: dict[str, list[dict]]) -> None:
-    means = {
-        name: statistics.mean(r["tokens_per_second"] for r in found)
-        for name, found in results.items()
-    }
-    print(f"{'':28} {'tokens/s':>18} {'ratio':>6} {'peak MB':>8} {'loss of step 10':>16}")
-    for name, found in results.items():
-        speeds = [r["tokens_per_second"] for r in found]
-        print(
-            f"{name:28} {' / '.join(f'{s:.0f}' for s in speeds):>18} "
-            f"{means[name] / min(means.values()):>6.2f} {max(r['peak_mb'] for r in found):>8.0f} "
-            f"{found[0]['loss']:>16.3f}"
-        )
+def ours(folder: Path, steps: int, is_plain: bool) -> dict:
+    """Run our trainer's own steps in order, in this process."""
+    import numpy as np
 
-
-def finish(steps: list[tuple[int, float]], losses: list[float]) -> None:
-    """Print what one peer measured; `steps` holds real tokens and seconds of each step."""
-    rates = [tokens / seconds for tokens, seconds in steps[2:]]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    facts = {"tokens_per_second": statistics.median(rates), "peak_mb": peak}
-    print(json.dumps(facts | {"loss": losses[min(9, len(losses) - 1)]}))
-
-
-def ours(run: Path, base: Path, steps: int) -> None:
+    from training.lm import speed, trainable
     from training.trainer import order, train
 
+    if is_plain:
+        import torch
+
+        trainable.training_dtype = speed.training_dtype = lambda: torch.float32
+        trainable.Trainable._decoder = lambda self: None
     order.say = train.say = lambda *args, **data: None
-    job = train.Run(order.Order.read(run, 1))
+    begun = time.perf_counter()
+    job = train.Run(order.Order.read(folder, 1))
     job.prepare()
-    timed, losses = [], []
+    ready = time.perf_counter() - begun
+    job.order = order.Order.read(folder, 1)
+    job.learning_rate = lambda step: RATE
+    seconds, losses = [], []
     for number in range(steps):
         started = time.perf_counter()
-        loss, _, tokens = job.one_step(job.plan.step(number))
-        timed.append((tokens, time.perf_counter() - started))
+        loss, _, _ = job.one_step(np.arange(number * BATCH, (number + 1) * BATCH))
+        seconds.append(time.perf_counter() - started)
         losses.append(loss)
-    finish(timed, losses)
+    held_out = np.arange(len(job.corpus) - HELD_OUT, len(job.corpus))
+    job.validation, job.validation_packs = held_out, list(job._packs(held_out))
+    job.validate()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {
+        "seconds": seconds, "losses": losses, "peak_mb": peak, "ready": ready,
+        "held_out": job.history["validation_loss"], "path": job.trainable.path,
+        "operations": operations(job),
+    }  # fmt: skip
 
 
-def hugging_face(run: Path, base: Path, steps: int, bf16: bool = True) -> None:
-    """HF Trainer with PEFT, dynamic padding, the same examples in the same order."""
+# --- the tables ---------------------------------------------------------------------------------
+def measure(folder: Path, told: argparse.Namespace, lengths: list[int]) -> None:
+    names = [OURS, "hugging_face", *(peer.split("=", 1)[0] for peer in told.peer)]
+    tokens = [sum(lengths[n * BATCH : (n + 1) * BATCH]) for n in range(told.steps)]
+    found: dict[str, list[dict]] = {name: [] for name in names}
+    for _ in range(told.rounds):
+        for name in names:
+            found[name].append(run(name, folder, told, told.steps))
+    peak = gemm_peak()
+    print(
+        f"{told.base.name}, {told.method}, {sum(tokens):,} tokens in {told.steps} steps of {BATCH}"
+    )
+    print(f"best bf16 matrix product: {peak:,.0f} GFLOPS\n")
+    print(
+        f"{'':22} {'tokens/s':>16} {'ours is':>8} {'peak MB':>8} {'of GEMM':>8} {'loss of last':>12}"
+    )
+    speeds = {
+        name: [statistics.median(t / s for t, s in zip(tokens[2:], one["seconds"][2:], strict=False))
+               for one in all_]
+        for name, all_ in found.items()
+    }  # fmt: skip
+    flops = found[OURS][0]["operations"] / 1e9
+    for name, all_ in found.items():
+        mean = statistics.mean(speeds[name])
+        print(
+            f"{name:22} {' / '.join(f'{s:.0f}' for s in speeds[name]):>16} "
+            f"{statistics.mean(speeds[OURS]) / mean:>7.2f}x {max(o['peak_mb'] for o in all_):>8,.0f} "
+            f"{mean * flops / peak:>7.0%} {all_[0]['losses'][-1]:>12.4f}"
+        )
+    one = found[OURS][0]
+    print(f"\nours: {one['path']} path, {one['ready']:.1f} s from the start to the first step")
+
+
+def operations(job) -> int:
+    """Count the floating-point operations of one trained token: 2 forward and 2 back for each weight of
+    a layer, 2 more for each that is trained. Attention and the head are left out."""
+    layers = sum(
+        parameter.numel()
+        for name, parameter in job.trainable.model.named_parameters()
+        if ".layers." in name and parameter.ndim == 2 and "lora_" not in name
+    )
+    trained = sum(
+        p.numel() for name, p in job.parameters.items() if ".layers." in name and p.ndim == 2
+    )
+    adapters = trained if job.order.method == "lora" else 0
+    return 4 * (layers + adapters) + 2 * trained
+
+
+def gemm_peak(seconds: float = 1.0) -> float:
+    """Return the best of many bf16 matrix products on all threads, in GFLOPS."""
     import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoTokenizer,
-        DataCollatorForSeq2Seq,
-        Trainer,
-        TrainerCallback,
-        TrainingArguments,
-    )
 
-    from training.trainer import batch
-    from training.trainer.order import Order
-
-    order = Order.read(run, 1)
-    from training.chat import Renderer
-
-    corpus = batch.read(order.examples, Renderer(base), LENGTH)
-    plan = batch.Plan(batch.split(len(corpus), 0, 1)[0], 50, BATCH, 1)
-    indices = [int(i) for number in range(steps) for i in plan.step(number)]
-    rows = [
-        {
-            "input_ids": corpus.ids[corpus.starts[i] : corpus.starts[i + 1]].tolist(),
-            "labels": corpus.labels[corpus.starts[i] : corpus.starts[i + 1]].tolist(),
-            "attention_mask": [1] * corpus.length(i),
-        }
-        for i in indices
-    ]
-    real = [
-        sum(corpus.length(i) for i in indices[start : start + BATCH])
-        for start in range(0, len(indices), BATCH)
-    ]
-    torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    model = get_peft_model(
-        model,
-        LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM"),
-    )
-    seconds: list[float] = []
-
-    class Clock(TrainerCallback):
-        def on_step_begin(self, *args, **kwargs) -> None:
-            self.started = time.perf_counter()
-
-        def on_step_end(self, *args, **kwargs) -> None:
-            seconds.append(time.perf_counter() - self.started)
-
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
-            model=model,
-            args=TrainingArguments(
-                output_dir=folder, per_device_train_batch_size=BATCH, max_steps=steps,
-                learning_rate=RATE, lr_scheduler_type="constant", bf16=bf16, use_cpu=True,
-                report_to=[], logging_steps=1, save_strategy="no", disable_tqdm=True,
-                train_sampling_strategy="sequential",
-            ),
-            train_dataset=rows,
-            data_collator=DataCollatorForSeq2Seq(AutoTokenizer.from_pretrained(base)),
-            callbacks=[Clock()],
-        )  # fmt: skip
-        trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    finish(list(zip(real, seconds, strict=True)), losses)
+    best = 0.0
+    for side in (1024, 2048, 4096):
+        left, right = (torch.randn(side, side).bfloat16() for _ in range(2))
+        deadline = time.perf_counter() + seconds
+        while time.perf_counter() < deadline:
+            begun = time.perf_counter()
+            left @ right
+            best = max(best, 2 * side**3 / (time.perf_counter() - begun) / 1e9)
+    return best
 
 
-PEERS = {
-    "Dadeum": ours,
-    "HF Trainer, padding, bf16": hugging_face,
-}
+def compare(folder: Path, told: argparse.Namespace) -> None:
+    """Print how far our losses are from those of the plain path in fp32."""
+    fast, plain = (run(name, folder, told, told.quality) for name in (OURS, PLAIN))
+    differences = [abs(a - b) for a, b in zip(fast["losses"], plain["losses"], strict=True)]
+    print(f"{told.quality} steps, {told.method}: mean |loss - fp32 loss| {statistics.mean(differences):.4f}, "
+          f"largest {max(differences):.4f}")  # fmt: skip
+    share = fast["held_out"] / plain["held_out"] - 1
+    print(f"held-out loss {fast['held_out']:.4f}, fp32 {plain['held_out']:.4f} ({share:+.2%})")
+
 
 if __name__ == "__main__":
     main()

@@ -169,7 +169,7 @@ def _less_memory(job: Job) -> list[Cure]:
 def _lighter(job: Job) -> Iterator[Cure]:
     start = job.events.filter(kind="start").last()
     now, counted = numbers(job), _lengths_of(job)
-    if start is None or start.data.get("path") == "packed":
+    if start is None or start.data.get("path") in ("fast", "packed"):
         yield from _smaller_rows(job, now, counted)
     yield from _shorter(job, now, counted)
     if job.foundation_id:  # method and rank are those of the model that it trains further

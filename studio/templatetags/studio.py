@@ -271,6 +271,20 @@ def _length_lines(cut: int, lost: int) -> list[str]:
     return said
 
 
+def _ways(data: dict) -> list[str]:
+    """Say how a run is computed."""
+    ways = {
+        "fast": _("빠른 경로"),
+        "packed": _("예제를 이어 붙이는 경로"),
+        "one by one": _("예제를 하나씩 계산하는 경로"),
+    }
+    if data.get("path") not in ways:
+        return []
+    words = _("{way}로 계산합니다({precision}, 스레드 {threads}개).")
+    facts = {"precision": data.get("precision", ""), "threads": data.get("threads", "")}
+    return [words.format(way=ways[data["path"]], **facts)]
+
+
 @register.filter
 def log_line(event: JobEvent) -> str:
     """Write one event of a job's life as a sentence."""
@@ -282,7 +296,8 @@ def log_line(event: JobEvent) -> str:
             validation=thousands(data.get("validation_examples")),
             steps=thousands(data.get("total_steps")),
         )
-        return " ".join([said, *_length_lines(data.get("cut", 0), data.get("lost", 0))])
+        lengths = _length_lines(data.get("cut", 0), data.get("lost", 0))
+        return " ".join([said, *lengths, *_ways(data)])
     if event.kind in ("crash", "error"):
         words = sentence(data)
         return _("학습이 멈췄습니다. {what}").format(what=words.what if words else "")

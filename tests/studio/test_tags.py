@@ -102,3 +102,13 @@ def test_the_log_says_what_the_limit_on_length_took_of_the_examples():
     cut = f"{whole} 길이 한계에서 뒤를 자른 예제는 3개입니다. 길이 한계 때문에 뺀 예제는 1개입니다."
     assert said(cut=4, lost=1) == cut
     assert said(cut=0, lost=5) == f"{whole} 길이 한계 때문에 뺀 예제는 5개입니다."
+
+
+def test_the_log_says_how_a_run_is_computed():
+    from training.models import JobEvent
+
+    facts = {"train_examples": 36, "validation_examples": 4, "total_steps": 9}
+    facts |= {"path": "fast", "precision": "bf16", "threads": 2}
+    assert tags.log_line(JobEvent(kind="start", data=facts)).endswith(
+        "빠른 경로로 계산합니다(bf16, 스레드 2개)."
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,11 +11,12 @@ from torch import nn
 from training import gate
 from training.errors import UserError
 from training.lm import attention
+from training.lm.fast.decoder import KINDS, Decoder, Unknown
 from training.lm.load import device, is_short_of_memory
 from training.lm.speed import training_dtype
 
 LORA, FULL = "lora", "full"
-PACKABLE = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma3_text"})
+PACKABLE = KINDS
 """Model types whose layers are all plain attention, each with a test that packing changes nothing.
 Others (convolutions or states that cross examples, soft-capped scores, sinks) go one by one."""
 
@@ -28,6 +30,39 @@ class Trainable:
         """Whether several examples may go through in one row."""
         self.device = device()
         self.uses_bf16 = training_dtype() == torch.bfloat16
+        self.decoder = self._decoder()
+        """The fast way to compute the model, where it is known there; None takes the plain one."""
+
+    def _decoder(self) -> Decoder | None:
+        if not self.is_packable or self.device.type != "cpu":
+            return None
+        try:
+            return Decoder(self._causal, training_dtype())
+        except Unknown:
+            return None
+
+    @property
+    def _causal(self) -> Any:
+        """The model of transformers, without what PEFT has put around it."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    @property
+    def path(self) -> str:
+        """How it is computed, for the log."""
+        if self.decoder:
+            return "fast"
+        return "packed" if self.is_packable else "one by one"
+
+    def refresh(self) -> None:
+        """Take over what an optimiser step or a checkpoint has changed."""
+        if self.decoder:
+            self.decoder.refresh()
+
+    def release(self) -> None:
+        """Give the model weights of its own again, as saving it wants them; no more is trained."""
+        if self.decoder:
+            self.decoder.release()
+            self.decoder = None
 
     def parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
@@ -40,21 +75,33 @@ class Trainable:
     @contextmanager
     def answering(self) -> Iterator[None]:
         """Let the model generate for a while: packed attention knows no cache of earlier tokens."""
-        base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         self.model.eval()
         if self.is_packable:
-            base.set_attn_implementation("sdpa")
+            self._causal.set_attn_implementation("sdpa")
         try:
             with self.precision(), torch.inference_mode():
                 yield
         finally:
             if self.is_packable:
-                base.set_attn_implementation(attention.PACKED)
+                self._causal.set_attn_implementation(attention.PACKED)
             self.model.train()
 
     def loss_sum(self, pack) -> torch.Tensor:
         """Return the summed cross entropy over a pack's labels; logits exist only where one is."""
-        extra = {"segments": pack.segments} if self.is_packable else {}
+        logits_LV = self._fast_logits(pack) if self.decoder else self._plain_logits(pack)
+        return nn.functional.cross_entropy(
+            logits_LV.float(), pack.labels_L.to(self.device), reduction="sum"
+        )
+
+    def _fast_logits(self, pack) -> torch.Tensor:
+        assert self.decoder
+        return self.decoder(
+            pack.ids_1T[0], pack.positions_1T[0], pack.spans, pack.label_positions_L
+        )
+
+    def _plain_logits(self, pack) -> torch.Tensor:
+        spans = [(span.start, span.end) for span in pack.spans]
+        extra = {"segments": spans} if self.is_packable else {}
         with self.precision():
             logits_1LV = self.model(
                 input_ids=pack.ids_1T.to(self.device),
@@ -63,9 +110,7 @@ class Trainable:
                 use_cache=False,
                 **extra,
             ).logits
-        return nn.functional.cross_entropy(
-            logits_1LV[0].float(), pack.labels_L.to(self.device), reduction="sum"
-        )
+        return logits_1LV[0]
 
 
 def prepare(

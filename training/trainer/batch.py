@@ -12,6 +12,8 @@ import torch
 from training.chat import IGNORED, Renderer
 from training.datasets import store
 from training.errors import UserError
+from training.lm.fast.attention import Span
+from training.trainer import sharing
 
 CHUNK = 1000
 
@@ -104,20 +106,19 @@ class Pack:
     ids_1T: torch.Tensor
     positions_1T: torch.Tensor
     """Begin at 0 for each example."""
-    segments: list[tuple[int, int]]
-    """Where each example begins and ends in T; attention does not cross."""
+    spans: list[Span]
+    """Where each example lies in T, and where the tokens that it shares with others; attention
+    crosses to nothing else."""
     label_positions_L: torch.Tensor
     """Positions in T whose next token is trained."""
     labels_L: torch.Tensor
-
-    @property
-    def tokens(self) -> int:
-        return self.ids_1T.shape[1]
+    tokens: int
+    """Of all examples, those that they share counted for each."""
 
 
-def packs(corpus: Corpus, indices: np.ndarray, budget: int) -> Iterator[Pack]:
+def packs(corpus: Corpus, indices: np.ndarray, budget: int, shares: bool = False) -> Iterator[Pack]:
     """Put examples into as few packs of `budget` tokens as they need, long ones first; one that is
-    longer has a pack of its own."""
+    longer has a pack of its own. With `shares`, beginnings that examples have in common stand once."""
     groups: list[tuple[int, list[int]]] = []
     for index in sorted(indices, key=corpus.length, reverse=True):
         length = corpus.length(index)
@@ -129,26 +130,59 @@ def packs(corpus: Corpus, indices: np.ndarray, budget: int) -> Iterator[Pack]:
         else:
             groups.append((length, [index]))
     for _, group in groups:
-        yield pack(corpus, group)
+        yield pack(corpus, group, shares)
 
 
-def pack(corpus: Corpus, group: list[int]) -> Pack:
-    bounds = [(int(corpus.starts[i]), int(corpus.starts[i + 1])) for i in group]
-    ids = np.concatenate([corpus.ids[start:end] for start, end in bounds])
-    positions = np.concatenate([np.arange(end - start) for start, end in bounds])
-    # what position t must tell is the label of t + 1 in the same example
-    following = np.concatenate(
-        [np.append(corpus.labels[start + 1 : end], IGNORED) for start, end in bounds]
-    )
-    ends = np.cumsum([end - start for start, end in bounds])
-    (where,) = np.nonzero(following != IGNORED)
-    return Pack(
-        ids_1T=torch.from_numpy(ids.astype(np.int64))[None],
-        positions_1T=torch.from_numpy(positions.astype(np.int64))[None],
-        segments=[(int(end - (b - a)), int(end)) for end, (a, b) in zip(ends, bounds, strict=True)],
-        label_positions_L=torch.from_numpy(where),
-        labels_L=torch.from_numpy(following[where].astype(np.int64)),
-    )
+def pack(corpus: Corpus, group: list[int], shares: bool) -> Pack:
+    families = sharing.families(corpus, group) if shares else [(0, [index]) for index in group]
+    row = _Row(corpus)
+    for shared, members in families:
+        row.add(shared, members)
+    return row.pack()
+
+
+class _Row:
+    """A pack in the making."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.ids: list[np.ndarray] = []
+        self.positions: list[np.ndarray] = []
+        self.following: list[np.ndarray] = []
+        """What each position must tell: the label of the next one in the same example."""
+        self.spans: list[Span] = []
+        self.length = self.tokens = 0
+
+    def add(self, shared: int, members: list[int]) -> None:
+        """Add examples whose first `shared` tokens are the same and have no label after them."""
+        start = self.length
+        if shared:
+            self._put(members[0], 0, shared, Span(start, start + shared))
+        for index in members:
+            own = self.length, self.length + self.corpus.length(index) - shared
+            self._put(index, shared, None, Span(*own, start, start + shared))
+            self.tokens += self.corpus.length(index)
+
+    def _put(self, index: int, begin: int, end: int | None, span: Span) -> None:
+        bounds = slice(int(self.corpus.starts[index]), int(self.corpus.starts[index + 1]))
+        ids, labels = self.corpus.ids[bounds], self.corpus.labels[bounds]
+        self.ids.append(ids[begin:end])
+        self.positions.append(np.arange(len(ids))[begin:end])
+        self.following.append(np.append(labels[1:], IGNORED)[begin:end])
+        self.spans.append(span)
+        self.length = span.end
+
+    def pack(self) -> Pack:
+        following = np.concatenate(self.following)
+        (where,) = np.nonzero(following != IGNORED)
+        return Pack(
+            ids_1T=torch.from_numpy(np.concatenate(self.ids).astype(np.int64))[None],
+            positions_1T=torch.from_numpy(np.concatenate(self.positions).astype(np.int64))[None],
+            spans=self.spans,
+            label_positions_L=torch.from_numpy(where),
+            labels_L=torch.from_numpy(following[where].astype(np.int64)),
+            tokens=self.tokens,
+        )
 
 
 def label_count(corpus: Corpus, indices: np.ndarray) -> int:

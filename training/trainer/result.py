@@ -22,6 +22,7 @@ def save(trainable: Trainable, order: Order, renderer: Renderer, metrics: dict) 
     part = order.folder / ".result.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
+    trainable.release()
     if order.method == LORA:
         _save_adapter(trainable, order, part)
     else:

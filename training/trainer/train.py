@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import psutil
@@ -80,7 +80,8 @@ class Run:
             adapter=order.foundation,
         )  # fmt: skip
         self.budget = order.row_tokens if self.trainable.is_packable else 1
-        self.validation_packs = list(batch.packs(self.corpus, self.validation, self.budget))
+        self.shares = self.trainable.decoder is not None
+        self.validation_packs = list(self._packs(self.validation))
         self.parameters = dict(self.trainable.parameters())
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=order.learning_rate, weight_decay=0.0, fused=True
@@ -91,10 +92,14 @@ class Run:
         self.probe = Probe(order, self.renderer, self.corpus, self.validation, self.trainable)
         self._say_start(train)
 
+    def _packs(self, indices: np.ndarray) -> Iterator[batch.Pack]:
+        return batch.packs(self.corpus, indices, self.budget, self.shares)
+
     def _resume(self) -> None:
         folder = checkpoint.latest(self.order.run)
         if folder:
             facts = checkpoint.load(folder, self.parameters, self.optimizer)
+            self.trainable.refresh()
             self.step, self.tokens = facts["step"], facts["tokens"]
             self.history = facts["history"]
             say("resumed", step=self.step)
@@ -111,7 +116,7 @@ class Run:
             cut=self.corpus.cut,
             lost=self.corpus.lost,
             trained_parameters=sum(p.numel() for p in self.parameters.values()),
-            path="packed" if self.trainable.is_packable else "one by one",
+            path=self.trainable.path,
             precision="bf16" if self.trainable.uses_bf16 else "fp32",
             device=str(self.trainable.device),
             threads=torch.get_num_threads(),
@@ -176,7 +181,7 @@ class Run:
         """Take one optimiser step; return mean loss a label, gradient norm, tokens seen."""
         labels = batch.label_count(self.corpus, indices)
         total, tokens = 0.0, 0
-        for pack in batch.packs(self.corpus, indices, self.budget):
+        for pack in self._packs(indices):
             loss = self.trainable.loss_sum(pack) / labels
             loss.backward()
             total += float(loss.detach())
@@ -187,6 +192,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
         self.optimizer.step()
+        self.trainable.refresh()
         self.optimizer.zero_grad(set_to_none=True)
         return total, norm, tokens
 
@@ -287,6 +293,7 @@ class Run:
             self.save_checkpoint()
             raise Stopped
         self.best.take(self.step)
+        self.trainable.refresh()
         if (
             self.history.get("probed_step") != self.step
             or self.history.get("best_step") != self.step

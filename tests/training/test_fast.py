@@ -1,0 +1,170 @@
+"""The fast decoder beside transformers' own eager attention in fp32: logits, loss and gradients."""
+
+import itertools
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from training.lm.fast.attention import Packed, Span
+from training.lm.fast.decoder import KINDS, Decoder
+
+SIZES = {
+    "vocab_size": 384, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 2048,
+}  # fmt: skip
+FAMILIES = {
+    "llama": {},
+    "mistral": {"sliding_window": 8},
+    "qwen2": {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
+    "qwen3": {"head_dim": 8},
+    "gemma3_text": {
+        "head_dim": 8, "sliding_window": 8, "query_pre_attn_scalar": 8,
+        "layer_types": ["sliding_attention", "full_attention"],
+    },
+}  # fmt: skip
+LENGTHS = (5, 40, 17, 300)
+
+
+def build(family: str, **changes):
+    torch.manual_seed(3)
+    config = AutoConfig.for_model(family, **SIZES | FAMILIES[family] | changes)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float()
+    with torch.no_grad():  # fresh models have norms and biases that hide mistakes
+        for name, parameter in model.named_parameters():
+            if "norm" in name or "bias" in name:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model
+
+
+def adapted(model):
+    torch.manual_seed(4)
+    model = get_peft_model(
+        model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.02)
+    return model
+
+
+def rows(lengths=LENGTHS) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    return [torch.randint(3, 380, (n,), generator=generator) for n in lengths]
+
+
+def expected_loss(model, found) -> torch.Tensor:
+    """Sum the cross entropy over all tokens but the first two of each row, by transformers."""
+    total = torch.zeros(())
+    for row in found:
+        logits = model(input_ids=row[None]).logits[0, 1:-1].float()
+        total = total + torch.nn.functional.cross_entropy(logits, row[2:], reduction="sum")
+    return total
+
+
+def fast_loss(decoder: Decoder, found) -> torch.Tensor:
+    starts = [0]
+    for row in found:
+        starts.append(starts[-1] + len(row))
+    spans = [Span(a, b) for a, b in itertools.pairwise(starts)]
+    places = torch.cat([torch.arange(a + 1, b - 1) for a, b in itertools.pairwise(starts)])
+    logits = decoder(
+        torch.cat(found), torch.cat([torch.arange(len(row)) for row in found]), spans, places
+    )
+    labels = torch.cat([row[2:] for row in found])
+    return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+
+
+def gradients(model) -> dict[str, torch.Tensor]:
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("family", sorted(KINDS))
+def test_loss_and_gradients_are_those_of_transformers(family, method):
+    found = rows()
+    reference, model = build(family), build(family)
+    if method == "lora":
+        reference, model = adapted(reference), adapted(model)
+    expected = expected_loss(reference, found)
+    expected.backward()
+    causal = model.get_base_model() if method == "lora" else model
+    loss = fast_loss(Decoder(causal, torch.float32), found)
+    loss.backward()
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-3)
+    wanted, got = gradients(reference), gradients(model)
+    assert wanted.keys() == got.keys()
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(got[name], gradient, rtol=2e-3, atol=2e-4, msg=name)
+
+
+@pytest.mark.parametrize("family", sorted(KINDS))
+def test_bfloat16_stays_near_float32(family):
+    found = rows((30, 60))
+    reference, model = adapted(build(family)), adapted(build(family))
+    expected = expected_loss(reference, found) / sum(len(row) - 2 for row in found)
+    loss = fast_loss(Decoder(model.get_base_model(), torch.bfloat16), found)
+    loss = loss / sum(len(row) - 2 for row in found)
+    assert abs(float(loss - expected)) < 0.02
+    expected.backward()
+    loss.backward()
+    wanted, got = gradients(reference), gradients(model)
+    one = torch.cat([wanted[name].flatten() for name in wanted])
+    other = torch.cat([got[name].flatten() for name in wanted])
+    assert torch.nn.functional.cosine_similarity(one, other, dim=0) > 0.995
+
+
+def test_what_a_step_changed_is_taken_over():
+    model = adapted(build("llama"))
+    decoder = Decoder(model.get_base_model(), torch.float32)
+    found = rows((20, 9))
+    before = fast_loss(decoder, found)
+    with torch.no_grad():
+        for _, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.01)
+    assert fast_loss(decoder, found) == before
+    decoder.refresh()
+    torch.testing.assert_close(fast_loss(decoder, found), expected_loss(model, found))
+
+
+@pytest.mark.parametrize("window", [None, 8, 300])
+@pytest.mark.parametrize("shared", [0, 13])
+def test_attention_by_blocks_is_plain_attention(window, shared):
+    torch.manual_seed(1)
+    heads, key_heads, size = 4, 2, 8
+    lengths = (3, 700, 260) if not shared else (5, 600)
+    total = shared + sum(lengths)
+    q = torch.randn(total, heads, size, requires_grad=True)
+    k = torch.randn(total, key_heads, size, requires_grad=True)
+    v = torch.randn(total, key_heads, size, requires_grad=True)
+    spans, start = ([Span(0, shared)] if shared else []), shared
+    for length in lengths:
+        spans.append(Span(start, start + length, 0, shared))
+        start += length
+    out = Packed.apply(q, k, v, spans, 0.3, window)
+    weight = torch.randn_like(out)
+    (out * weight).sum().backward()
+    got = [x.grad.clone() for x in (q, k, v)]
+    for x in (q, k, v):
+        x.grad = None
+    parts = []
+    for span in spans:
+        seen = [*range(span.shared_start, span.shared_end), *range(span.start, span.end)]
+        place = torch.arange(len(seen))
+        hidden = place[None] > place[:, None]
+        if window:
+            hidden |= place[:, None] - place[None] >= window
+        keys = k[seen].repeat_interleave(heads // key_heads, 1)
+        values = v[seen].repeat_interleave(heads // key_heads, 1)
+        queries = q[span.start : span.end]
+        scores = torch.einsum("qhd,khd->hqk", queries, keys) * 0.3
+        scores = scores.masked_fill(hidden[span.shared :], float("-inf"))
+        parts.append(torch.einsum("hqk,khd->qhd", scores.softmax(-1), values))
+    expected = torch.cat(parts)
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+    (expected * weight).sum().backward()
+    for one, x in zip(got, (q, k, v), strict=True):
+        torch.testing.assert_close(one, x.grad, rtol=1e-3, atol=1e-4)

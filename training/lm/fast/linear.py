@@ -1,0 +1,142 @@
+"""Linear layers that read the same input, as one matrix product; their LoRA is computed inside it.
+
+`[x, x·Aᵀ] · [W, s·B]ᵀ` adds up in fp32 and rounds once, so that bf16 loses none of the LoRA's small
+changes: added to a rounded result, most of them would vanish.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+
+class Group:
+    """What a group of linear layers computes, from the weights that their modules hold."""
+
+    def __init__(self, linears: Sequence[Any], kind: torch.dtype) -> None:
+        """`linears` are nn.Linear or PEFT's LoRA layers; `kind` is the dtype to compute in. Frozen
+        weights move into the joined matrix, and the modules see them there."""
+        self.adapted = [one for one in linears if hasattr(one, "lora_A")]
+        self.bases = [getattr(one, "base_layer", one) for one in linears]
+        self.sizes = [base.weight.shape[0] for base in self.bases]
+        self.inputs = self.bases[0].weight.shape[1]
+        self.ranks = [one.lora_A["default"].weight.shape[0] for one in self.adapted]
+        self.is_trained = self.bases[0].weight.requires_grad
+        if self.adapted and (len(self.adapted) < len(linears) or self.is_trained):
+            raise ValueError("all layers of a group have a LoRA on frozen weights, or none has")
+        shape = sum(self.sizes), self.inputs + sum(self.ranks)
+        self.joined_NK = torch.zeros(shape, dtype=kind)
+        self.down_RK = torch.zeros(sum(self.ranks), self.inputs, dtype=kind)
+        biases = [base.bias for base in self.bases]
+        self.bias_N = None if biases[0] is None else torch.cat(biases).detach().to(kind)
+        self._take_over()
+        self.refresh()
+
+    @property
+    def _rows(self) -> list[slice]:
+        return _slices(self.sizes)
+
+    @property
+    def _columns(self) -> list[slice]:
+        return _slices(self.ranks)
+
+    def _take_over(self) -> None:
+        """Have the modules hold their weights in the joined matrix, where both have the same dtype."""
+        for base, rows in zip(self.bases, self._rows, strict=True):
+            place = self.joined_NK[rows, : self.inputs]
+            place.copy_(base.weight.detach())
+            if not base.weight.requires_grad or base.weight.dtype == place.dtype:
+                base.weight.data = place
+
+    def release(self) -> None:
+        """Give the modules weights of their own again, as saving a model wants them."""
+        for base in self.bases:
+            base.weight.data = base.weight.detach().clone()
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Take over what an optimiser step has changed."""
+        for base, rows in zip(self.bases, self._rows, strict=True):
+            if base.weight.data_ptr() != self.joined_NK[rows].data_ptr():
+                self.joined_NK[rows].copy_(base.weight)
+        if self.is_trained and self.bias_N is not None:
+            torch.cat([base.bias for base in self.bases], out=self.bias_N)
+        places = zip(self.adapted, self._rows, self._columns, strict=False)
+        for one, rows, columns in places:
+            self.down_RK[columns].copy_(one.lora_A["default"].weight)
+            up = one.lora_B["default"].weight * one.scaling["default"]
+            self.joined_NK[rows, self.inputs :][:, columns].copy_(up)
+
+    def __call__(self, x_TC: torch.Tensor) -> torch.Tensor:
+        """Return (T, N): what all layers of the group make of the input, side by side."""
+        if self.adapted:
+            pairs = [
+                layer["default"].weight
+                for one in self.adapted
+                for layer in (one.lora_A, one.lora_B)
+            ]
+            return _Adapted.apply(x_TC, self, *pairs)
+        if self.is_trained:
+            biases = [base.bias for base in self.bases if base.bias is not None]
+            return _Trained.apply(x_TC, self, *(base.weight for base in self.bases), *biases)
+        return F.linear(x_TC, self.joined_NK, self.bias_N)
+
+
+def _slices(sizes: Sequence[int]) -> list[slice]:
+    found, start = [], 0
+    for size in sizes:
+        found.append(slice(start, start + size))
+        start += size
+    return found
+
+
+class _Adapted(torch.autograd.Function):
+    """Frozen weights with a LoRA on each layer."""
+
+    @staticmethod
+    def forward(ctx, x_TC, group: Group, *pairs):
+        wide = x_TC.new_empty(x_TC.shape[0], group.joined_NK.shape[1])
+        wide[:, : group.inputs] = x_TC
+        wide[:, group.inputs :] = x_TC @ group.down_RK.t()
+        ctx.save_for_backward(wide)
+        ctx.group = group
+        return F.linear(wide, group.joined_NK, group.bias_N)
+
+    @staticmethod
+    def backward(ctx, grad_TN):
+        (wide,), group = ctx.saved_tensors, ctx.group
+        x_TC, low_TR = wide[:, : group.inputs], wide[:, group.inputs :]
+        if ctx.needs_input_grad[0]:
+            grad_wide = grad_TN @ group.joined_NK
+            grad_TR = grad_wide[:, group.inputs :]
+            grad_x = torch.addmm(grad_wide[:, : group.inputs], grad_TR, group.down_RK)
+        else:
+            grad_TR, grad_x = grad_TN @ group.joined_NK[:, group.inputs :], None
+        down = (grad_TR.t() @ x_TC).float()
+        up = (grad_TN.t() @ low_TR).float()
+        grads = []
+        for one, rows, columns in zip(group.adapted, group._rows, group._columns, strict=True):
+            grads += [down[columns], up[rows, columns] * one.scaling["default"]]
+        return grad_x, None, *grads
+
+
+class _Trained(torch.autograd.Function):
+    """Weights that are trained themselves, computed from a copy in the dtype of computing."""
+
+    @staticmethod
+    def forward(ctx, x_TC, group: Group, *parameters):
+        ctx.save_for_backward(x_TC)
+        ctx.group = group
+        return F.linear(x_TC, group.joined_NK, group.bias_N)
+
+    @staticmethod
+    def backward(ctx, grad_TN):
+        (x_TC,), group = ctx.saved_tensors, ctx.group
+        grad_x = grad_TN @ group.joined_NK if ctx.needs_input_grad[0] else None
+        whole = (grad_TN.t() @ x_TC).float()
+        grads = [whole[rows] for rows in group._rows]
+        if group.bias_N is not None:
+            sums = grad_TN.float().sum(0)
+            grads += [sums[rows] for rows in group._rows]
+        return grad_x, None, *grads
