@@ -19,6 +19,14 @@ def write_examples(folder: Path, count: int, long_every: int = 0) -> None:
             writer.add(Example((Message("user", question), Message("assistant", answer))))
 
 
+def write_unlike_examples(folder: Path, count: int) -> None:
+    """Write `count` short two-turn examples, no two of which begin alike."""
+    with segments.Writer(folder) as writer:
+        for number in range(count):
+            question = f"{number:03} " + "오늘 날씨 어때요 " * 4
+            writer.add(Example((Message("user", question), Message("assistant", "맑습니다"))))
+
+
 def lengths(*groups: tuple[int, int, int]) -> dict:
     """Return what a count comes to: each group is so many examples, as long as that in tokens, of
     which so many come before the answer."""
