@@ -4,7 +4,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from ninja import Query, Router
 
-from training import bases, jobs, line, naming, recipe, wire
+from training import bases, drafts, jobs, line, naming, recipe, wire
 from training.bases import Base
 from training.datasets import holding, reports, versions
 from training.errors import UserError, about
@@ -21,7 +21,8 @@ def create(request: HttpRequest, order: wire.FineTune) -> dict:
     with about("base_model"):
         base, foundation = _beginning(request, order.base_model)
     with about("train_method"):
-        method = _method(order, foundation)
+        asked = order.method if "train_method" in order.model_fields_set else None
+        method = drafts.method_on(foundation, asked) if foundation else order.method
     knobs = _knobs(order, method)
     line.refuse_beyond_limit(request.user.pk)  # before anything is fetched
     with about("start_at"):
@@ -49,18 +50,6 @@ def _beginning(request: HttpRequest, name: str) -> tuple[Base, TunedModel | None
     tuned = naming.find(request.user, name)
     assert isinstance(tuned, TunedModel)
     return bases.find(tuned.base), tuned
-
-
-def _method(order: wire.FineTune, foundation: TunedModel | None) -> str:
-    """Return the method; a model that is trained further has one already.
-
-    Raises: UserError `foundation_misfit` where another one is asked for.
-    """
-    if foundation is None:
-        return order.method
-    if "train_method" in order.model_fields_set and order.method != foundation.method:
-        raise UserError("foundation_misfit", name=foundation.name)
-    return foundation.method
 
 
 def _knobs(order: wire.FineTune, method: str) -> dict:

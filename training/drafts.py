@@ -92,6 +92,16 @@ def further(tuned: TunedModel) -> Job:
     return draft
 
 
+def method_on(foundation: TunedModel, asked: str | None) -> str:
+    """Return the method by which a tuned model is trained further: its own.
+
+    Raises: UserError `foundation_misfit` where another one is asked for.
+    """
+    if asked not in (None, foundation.method):
+        raise UserError("foundation_misfit", name=foundation.name)
+    return foundation.method
+
+
 def fingerprint(job: Job) -> str:
     """Return a short mark of the settings a draft would start with; it changes with each of them.
     When it is to start is said with the start itself."""

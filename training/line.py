@@ -1,8 +1,8 @@
 """The line in which jobs wait for this machine: who is next, what stands before one, and how many
 jobs one person may have in it.
 
-What only has to be finished goes first, since it takes a moment; then jobs of a higher priority. Within a priority people take turns: everybody's first job, then
-everybody's second; a job counts as waiting from when it was asked for, or from when its owner's last
+What only has to be finished goes first, since it takes a moment; then jobs of a higher priority.
+Within a priority people take turns: everybody's first job, then everybody's second; a job counts as waiting from when it was asked for, or from when its owner's last
 one began, if that was later. Who was served last therefore stands behind whoever waited meanwhile.
 """
 
