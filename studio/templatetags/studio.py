@@ -119,7 +119,8 @@ def plain(value: object) -> str:
     if number == int(number) and abs(number) < 1e15:
         return f"{int(number):,}"
     text = f"{number:.4g}"
-    return f"{number:.10f}".rstrip("0") if "e" in text else text
+    is_written_out = "e" in text and abs(number) < 1e15  # a loss beyond it is told by its size
+    return f"{number:.10f}".rstrip("0") if is_written_out else text
 
 
 @register.filter

@@ -112,3 +112,8 @@ def test_the_log_says_how_a_run_is_computed():
     assert tags.log_line(JobEvent(kind="start", data=facts)).endswith(
         "빠른 경로로 계산합니다(bf16, 스레드 2개)."
     )
+
+
+def test_an_absurd_number_is_told_by_its_size():
+    assert tags.plain(4.839119998632853e18) == "4.839e+18"
+    assert tags.plain(0.00000241) == "0.00000241"
