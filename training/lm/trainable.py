@@ -11,7 +11,7 @@ from torch import nn
 from training import gate
 from training.errors import UserError
 from training.lm import attention
-from training.lm.fast.decoder import KINDS, Decoder, Unknown
+from training.lm.fast.decoder import KINDS, Decoder, Row, Unknown
 from training.lm.load import device, is_short_of_memory
 from training.lm.speed import training_dtype
 
@@ -86,18 +86,26 @@ class Trainable:
                 self._causal.set_attn_implementation(attention.PACKED)
             self.model.train()
 
-    def loss_sum(self, pack) -> torch.Tensor:
-        """Return the summed cross entropy over a pack's labels; logits exist only where one is."""
-        logits_LV = self._fast_logits(pack) if self.decoder else self._plain_logits(pack)
-        return nn.functional.cross_entropy(
-            logits_LV.float(), pack.labels_L.to(self.device), reduction="sum"
-        )
+    def learn(self, pack, scale: float) -> float:
+        """Return the summed cross entropy over a pack's labels, and add the gradients of that times the
+        scale to the parameters'; logits exist only where there is a label."""
+        if self.decoder:
+            return self.decoder.loss(_row(pack), scale)
+        loss = self._plain_loss(pack)
+        (loss * scale).backward()
+        return float(loss.detach())
 
-    def _fast_logits(self, pack) -> torch.Tensor:
-        assert self.decoder
-        return self.decoder(
-            pack.ids_1T[0], pack.positions_1T[0], pack.spans, pack.label_positions_L
-        )
+    def loss(self, pack) -> float:
+        """Return the summed cross entropy over a pack's labels."""
+        if self.decoder:
+            return self.decoder.loss(_row(pack))
+        with torch.inference_mode():
+            return float(self._plain_loss(pack))
+
+    def _plain_loss(self, pack) -> torch.Tensor:
+        logits_LV = self._plain_logits(pack).float()
+        labels_L = pack.labels_L.to(self.device)
+        return nn.functional.cross_entropy(logits_LV, labels_L, reduction="sum")
 
     def _plain_logits(self, pack) -> torch.Tensor:
         spans = [(span.start, span.end) for span in pack.spans]
@@ -111,6 +119,12 @@ class Trainable:
                 **extra,
             ).logits
         return logits_1LV[0]
+
+
+def _row(pack) -> Row:
+    return Row(
+        pack.ids_1T[0], pack.positions_1T[0], pack.spans, pack.label_positions_L, pack.labels_L
+    )
 
 
 def prepare(

@@ -182,9 +182,7 @@ class Run:
         labels = batch.label_count(self.corpus, indices)
         total, tokens = 0.0, 0
         for pack in self._packs(indices):
-            loss = self.trainable.loss_sum(pack) / labels
-            loss.backward()
-            total += float(loss.detach())
+            total += self.trainable.learn(pack, 1 / labels) / labels
             tokens += pack.tokens
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), GRADIENT_NORM))
         if not (math.isfinite(total) and math.isfinite(norm)):
@@ -229,11 +227,10 @@ class Run:
         labels = batch.label_count(self.corpus, self.validation)
         self.trainable.model.eval()
         loss = 0.0
-        with torch.inference_mode():
-            for pack in self.validation_packs:
-                if self.is_stopping:
-                    break
-                loss += float(self.trainable.loss_sum(pack))
+        for pack in self.validation_packs:
+            if self.is_stopping:
+                break
+            loss += self.trainable.loss(pack)
         self.trainable.model.train()
         if self.is_stopping:  # the steps before it must still be saved
             return

@@ -1,15 +1,23 @@
 """Causal attention of packed examples by blocks of matrix products, forward and backward.
 
-An example sees itself and the prompt that it shares with others, which stands in the row once.
+An example sees itself and the prompt that it shares with others, which stands in the row once. Short
+examples that lie side by side are one block, with a mask.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 
-BLOCK = 256
+BLOCK = 128
 """Queries that are computed at once."""
+TOGETHER = 512
+"""Keys up to which neighbours are put into one block."""
+GAP = 64
+"""Keys that nobody sees, and that are computed rather than cut out."""
+NARROW = 256
+"""Keys below which PyTorch's softmax of bf16, which computes in fp32 too, is slower than that of fp32."""
 KEPT = 1280
 """Keys up to which the probabilities are kept for the backward pass; beyond, they are made again, since
 they grow with the square."""
@@ -29,116 +37,198 @@ class Span:
         return self.shared_end - self.shared_start
 
 
-@lru_cache(maxsize=64)
-def _hidden(queries: int, keys: int, first: int, window: int | None) -> torch.Tensor | None:
-    """Return which keys a block's queries must not see (queries, keys), if any; query 0 stands at
-    key `first`."""
-    place = torch.arange(queries)[:, None] + first
-    other = torch.arange(keys)[None]
-    mask = other > place
+@dataclass
+class Block:
+    """Some queries, and the keys that any of them sees."""
+
+    begin: int
+    end: int
+    keys: tuple[tuple[int, int], ...]
+    """Ranges of the row, in order."""
+    mask: torch.Tensor | None = None
+    """Added to the scores of the last keys: (queries, some keys), 0 or -inf."""
+
+    @property
+    def seen(self) -> int:
+        return sum(end - start for start, end in self.keys)
+
+    @property
+    def is_kept(self) -> bool:
+        return self.seen <= KEPT
+
+
+def plan(
+    spans: Sequence[Span], begin: int, end: int, window: int | None, kind: torch.dtype
+) -> list[Block]:
+    """Return the blocks of the tokens from `begin` to `end` of the row."""
+    found: list[Block] = []
+    for span in spans:
+        low, high = max(span.start, begin), min(span.end, end)
+        for start in range(low, high, BLOCK):
+            one = Block(start, min(start + BLOCK, high), _seen(span, start, high, window))
+            joined = _joined(found[-1], one) if found else None
+            if joined:
+                found[-1] = joined
+            else:
+                found.append(one)
+    for block in found:
+        block.mask = _mask(block, spans, window, kind)
+    return found
+
+
+def _seen(span: Span, start: int, high: int, window: int | None) -> tuple[tuple[int, int], ...]:
+    """Return the keys of the queries from `start` to the end of their block."""
+    end = min(start + BLOCK, high)
+    own, shared = span.start, span.shared_start
     if window:
-        mask |= place - other >= window
-    return mask if bool(mask.any()) else None
+        lowest = start - span.start + span.shared - window + 1  # among the keys of the example
+        own = max(own, span.start + lowest - span.shared)
+        shared = max(shared, span.shared_start + lowest)
+    ranges = [(own, end)]
+    if shared < span.shared_end:
+        ranges.insert(0, (shared, span.shared_end))
+    return _union(ranges)
 
 
-class Packed(torch.autograd.Function):
-    """(T, H, D) queries, (T, K, D) keys and values → (T, H, D)."""
+def _union(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1] + GAP:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return tuple(found)
+
+
+def _joined(one: Block, other: Block) -> Block | None:
+    keys = _union([*one.keys, *other.keys])
+    both = Block(one.begin, other.end, keys)
+    fits = other.end - one.begin <= BLOCK and both.seen <= TOGETHER
+    return both if one.end == other.begin and fits else None
+
+
+def _mask(
+    block: Block, spans: Sequence[Span], window: int | None, kind: torch.dtype
+) -> torch.Tensor | None:
+    """Return what hides keys from queries; it begins with the first key that is hidden from any."""
+    inside = [span for span in spans if span.start < block.end and span.end > block.begin]
+    if len(inside) == 1 and not window:
+        (span,) = inside
+        if block.seen == span.shared + block.end - span.start:  # and nobody else's between them
+            return _causal(block.end - block.begin, kind)
+    key = torch.cat([torch.arange(*ends) for ends in block.keys])[None]
+    query = torch.arange(block.begin, block.end)[:, None]
+    sizes = torch.tensor([min(s.end, block.end) - max(s.start, block.begin) for s in inside])
+
+    def of_each(values) -> torch.Tensor:
+        return torch.tensor(list(values)).repeat_interleave(sizes)[:, None]
+
+    start, shared_start = of_each(s.start for s in inside), of_each(s.shared_start for s in inside)
+    shared_end = of_each(s.shared_end for s in inside)
+    shared = shared_end - shared_start
+    is_own = (key >= start) & (key <= query)
+    is_shared = (key >= shared_start) & (key < shared_end)
+    if window:
+        place = query - start + shared
+        is_own &= place - (key - start + shared) < window
+        is_shared &= place - (key - shared_start) < window
+    hidden = ~(is_own | is_shared)
+    (columns,) = torch.nonzero(hidden.any(0), as_tuple=True)
+    if not len(columns):
+        return None
+    hidden = hidden[:, int(columns[0]) :]
+    return torch.zeros(hidden.shape, dtype=kind).masked_fill_(hidden, float("-inf"))
+
+
+@lru_cache(maxsize=512)
+def _causal(queries: int, kind: torch.dtype) -> torch.Tensor:
+    return torch.full((queries, queries), float("-inf")).triu_(1).to(kind)
+
+
+class Attend(torch.autograd.Function):
+    """A lane's (H, n, D) queries, (K, n, D) keys and values → (H, n, D)."""
 
     @staticmethod
-    def forward(ctx, q_THD, k_TKD, v_TKD, spans, scale: float, window: int | None):
-        out_THD = torch.empty_like(q_THD)
+    def forward(ctx, q_HnD, k_KnD, v_KnD, blocks, scale: float, lane):
+        parts = lane.meet((k_KnD, v_KnD))[: lane.index + 1]
+        k_KTD, v_KTD = (_side_by_side(pieces) for pieces in zip(*parts, strict=True))
+        out_HnD = torch.empty_like(q_HnD)
         kept: list[torch.Tensor] = []
-        for span in spans:
-            k_KSD, v_KSD = _whole(k_TKD, span), _whole(v_TKD, span)
-            for begin in range(span.start, span.end, BLOCK):
-                block = _Block(span, begin, window)
-                q_KQD = _queries(q_THD, block, k_KSD.shape[0])
-                probabilities = block.probabilities(q_KQD, k_KSD, scale)
-                found = torch.bmm(probabilities, v_KSD[:, block.seen])
-                _put(out_THD, block, found)
-                if ctx is not None:
-                    kept.append(probabilities if block.is_kept else q_KQD.new_empty(0))
-        ctx.save_for_backward(q_THD, k_TKD, v_TKD, out_THD, *kept)
-        ctx.told = spans, scale, window
-        return out_THD
+        for block in blocks:
+            rows = slice(block.begin - lane.begin, block.end - lane.begin)
+            q_KQD = _grouped(q_HnD, rows, len(k_KTD))
+            probabilities = _probabilities(q_KQD, _taken(k_KTD, block), block, scale)
+            _put(out_HnD, rows, torch.bmm(probabilities, _taken(v_KTD, block)))
+            kept.append(probabilities if block.is_kept else q_KQD.new_empty(0))
+        ctx.save_for_backward(q_HnD, k_KTD, v_KTD, *kept)
+        ctx.told = blocks, scale, lane
+        return out_HnD
 
     @staticmethod
-    def backward(ctx, grad_THD):
-        q_THD, k_TKD, v_TKD, out_THD, *kept = ctx.saved_tensors
-        spans, scale, window = ctx.told
-        grad_q = torch.empty_like(q_THD)
-        grad_k, grad_v = torch.zeros_like(k_TKD), torch.zeros_like(v_TKD)
-        remembered = iter(kept)
-        delta_TH = (grad_THD.float() * out_THD.float()).sum(-1)
-        for span in spans:
-            k_KSD, v_KSD = _whole(k_TKD, span), _whole(v_TKD, span)
-            sum_k = torch.zeros(k_KSD.shape, dtype=torch.float32)
-            sum_v = torch.zeros(v_KSD.shape, dtype=torch.float32)
-            for begin in range(span.start, span.end, BLOCK):
-                block = _Block(span, begin, window)
-                heads = k_KSD.shape[0]
-                q_KQD, grad_KQD = (_queries(x, block, heads) for x in (q_THD, grad_THD))
-                probabilities = next(remembered)
-                if not block.is_kept:
-                    probabilities = block.probabilities(q_KQD, k_KSD, scale)
-                delta_KQ1 = _queries(delta_TH[..., None], block, heads).to(q_THD.dtype)
-                slope = torch.bmm(grad_KQD, v_KSD[:, block.seen].transpose(1, 2))
-                slope = slope.sub_(delta_KQ1).mul_(probabilities).mul_(scale)
-                _put(grad_q, block, torch.bmm(slope, k_KSD[:, block.seen]))
-                sum_k[:, block.seen] += torch.bmm(slope.transpose(1, 2), q_KQD)
-                sum_v[:, block.seen] += torch.bmm(probabilities.transpose(1, 2), grad_KQD)
-            _add(grad_k, span, sum_k)
-            _add(grad_v, span, sum_v)
+    def backward(ctx, grad_HnD):
+        q_HnD, k_KTD, v_KTD, *kept = ctx.saved_tensors
+        blocks, scale, lane = ctx.told
+        grad_q = torch.empty_like(q_HnD)
+        sum_k, sum_v = (torch.zeros(k_KTD.shape, dtype=torch.float32) for _ in range(2))
+        for block, remembered in zip(blocks, kept, strict=True):
+            rows = slice(block.begin - lane.begin, block.end - lane.begin)
+            q_KQD, grad_KQD = (_grouped(x, rows, len(k_KTD)) for x in (q_HnD, grad_HnD))
+            keys = _taken(k_KTD, block)
+            if not block.is_kept:
+                remembered = _probabilities(q_KQD, keys, block, scale)
+            slope = torch.bmm(grad_KQD, _taken(v_KTD, block).transpose(1, 2))
+            slope = torch.ops.aten._softmax_backward_data(slope, remembered, -1, slope.dtype)
+            _put(grad_q, rows, _scaled(slope, keys, scale))
+            _spread(sum_k, block, _scaled(slope.transpose(1, 2), q_KQD, scale))
+            _spread(sum_v, block, torch.bmm(remembered.transpose(1, 2), grad_KQD))
+        own = slice(lane.begin, lane.end)
+        found = lane.meet_with_gifts((sum_k, sum_v))[lane.index :]
+        grad_k, grad_v = (
+            sum(part[:, own] for part in parts).to(q_HnD.dtype)
+            for parts in zip(*found, strict=True)
+        )
         return grad_q, grad_k, grad_v, None, None, None
 
 
-class _Block:
-    """Some queries of an example, and the keys that any of them sees."""
-
-    def __init__(self, span: Span, begin: int, window: int | None) -> None:
-        self.begin, self.end = begin, min(begin + BLOCK, span.end)
-        first = begin - span.start + span.shared
-        """Where the first query stands among the example's keys."""
-        lowest = max(0, first - window + 1) if window else 0
-        self.seen = slice(lowest, first + self.end - begin)
-        self.mask = _hidden(self.end - begin, self.seen.stop - lowest, first - lowest, window)
-        self.is_kept = self.seen.stop - lowest <= KEPT
-
-    def probabilities(self, q_KQD, k_KSD, scale: float) -> torch.Tensor:
-        scores = torch.bmm(q_KQD, k_KSD[:, self.seen].transpose(1, 2))
-        scores = (scores.float() if scores.dtype != torch.float32 else scores).mul_(scale)
-        if self.mask is not None:
-            queries = self.end - self.begin
-            by_head = scores.view(scores.shape[0], -1, queries, scores.shape[-1])
-            by_head.masked_fill_(self.mask, float("-inf"))
-        return torch.softmax(scores, -1).to(q_KQD.dtype)
+def _side_by_side(pieces: Sequence[torch.Tensor]) -> torch.Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces), 1)
 
 
-def _whole(x_TKD: torch.Tensor, span: Span) -> torch.Tensor:
-    """Return an example's keys (K, S, D), the shared ones first."""
-    own = x_TKD[span.start : span.end]
-    if span.shared:
-        own = torch.cat([x_TKD[span.shared_start : span.shared_end], own])
-    return own.transpose(0, 1).contiguous()
+def _taken(x_KTD: torch.Tensor, block: Block) -> torch.Tensor:
+    return _side_by_side([x_KTD[:, start:end] for start, end in block.keys])
 
 
-def _add(grad_TKD: torch.Tensor, span: Span, found_KSD: torch.Tensor) -> None:
-    found = found_KSD.transpose(0, 1).to(grad_TKD.dtype)
-    grad_TKD[span.start : span.end] += found[span.shared :]
-    if span.shared:
-        grad_TKD[span.shared_start : span.shared_end] += found[: span.shared]
+def _spread(sum_KTD: torch.Tensor, block: Block, found_KSD: torch.Tensor) -> None:
+    """Add what is found for a block's keys where they lie in the row."""
+    done = 0
+    for start, end in block.keys:
+        sum_KTD[:, start:end] += found_KSD[:, done : done + end - start]
+        done += end - start
 
 
-def _queries(x_THD: torch.Tensor, block: _Block, key_heads: int) -> torch.Tensor:
+def _scaled(left: torch.Tensor, right: torch.Tensor, scale: float) -> torch.Tensor:
+    """Multiply batches and scale before rounding."""
+    nothing = left.new_empty(1, 1, 1).expand(left.shape[0], left.shape[1], right.shape[2])
+    return torch.baddbmm(nothing, left, right, beta=0, alpha=scale)
+
+
+def _probabilities(q_KQD, k_KSD, block: Block, scale: float) -> torch.Tensor:
+    scores = _scaled(q_KQD, k_KSD.transpose(1, 2), scale)
+    if block.mask is not None:
+        queries, hidden = block.mask.shape
+        by_head = scores.view(len(scores), -1, queries, scores.shape[-1])
+        by_head[..., -hidden:] += block.mask
+    if block.seen < NARROW:
+        return torch.softmax(scores.float(), -1).to(scores.dtype)
+    return torch.softmax(scores, -1)
+
+
+def _grouped(x_HnD: torch.Tensor, rows: slice, key_heads: int) -> torch.Tensor:
     """Return a block of queries with those of one key head side by side: (K, H/K · Q, D)."""
-    own = x_THD[block.begin : block.end]
-    queries, heads, size = own.shape
-    grouped = own.view(queries, key_heads, heads // key_heads, size).permute(1, 2, 0, 3)
-    return grouped.reshape(key_heads, -1, size)
+    own = x_HnD[:, rows]
+    return own.reshape(key_heads, -1, own.shape[-1])
 
 
-def _put(out_THD: torch.Tensor, block: _Block, found_KQD: torch.Tensor) -> None:
-    queries = block.end - block.begin
-    key_heads, _, size = found_KQD.shape
-    by_head = found_KQD.view(key_heads, -1, queries, size).permute(2, 0, 1, 3)
-    out_THD[block.begin : block.end] = by_head.reshape(queries, -1, size)
+def _put(out_HnD: torch.Tensor, rows: slice, found_KQD: torch.Tensor) -> None:
+    target = out_HnD[:, rows]
+    target.copy_(found_KQD.view(target.shape))

@@ -5,21 +5,38 @@ are theirs. What it does not know it refuses, and the plain path is taken.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
-from training.lm.fast.attention import Packed, Span
+from training.lm.fast.attention import Attend, Block, Span, plan
+from training.lm.fast.head import CrossEntropy, Head
+from training.lm.fast.lanes import Lane, Lanes
 from training.lm.fast.linear import Group
-from training.lm.fast.steps import Gate, Norm, Rotate
+from training.lm.fast.steps import Embed, Gate, Norm, Rotate, signed
 
 KINDS = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma3_text"})
 ACTIVATIONS = {"silu": True, "gelu_pytorch_tanh": False}
+ATTENTION = 3
+"""How many times as long as in matrix products of layers an operation in attention takes."""
 
 
 class Unknown(Exception):
     """Something of the model that this decoder does not compute."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Examples end to end, as trainer/batch.py packs them."""
+
+    ids_T: torch.Tensor
+    positions_T: torch.Tensor
+    """Begin at 0 for each example."""
+    spans: Sequence[Span]
+    label_positions_L: torch.Tensor
+    """In T, ascending: whose next token is trained."""
+    labels_L: torch.Tensor
 
 
 class Decoder:
@@ -42,10 +59,8 @@ class Decoder:
         self.offset = 1.0 if config.model_type.startswith("gemma") else 0.0
         self.is_silu = ACTIVATIONS[activation]
         self.layers = [_Layer(self, layer) for layer in self.inner.layers]
-        self.head = Group([model.lm_head], kind) if self._has_own_head() else _Tied(self)
-
-    def _has_own_head(self) -> bool:
-        return self.model.lm_head.weight is not self.inner.embed_tokens.weight
+        self.head = Head(model.lm_head, kind)
+        self.lanes = Lanes(torch.get_num_threads())
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -60,60 +75,60 @@ class Decoder:
             for group in layer.groups:
                 group.release()
 
-    def norm(self, module: Any, x: torch.Tensor) -> torch.Tensor:
+    def norm(self, module: Any, x: torch.Tensor, lane: Lane) -> torch.Tensor:
         eps = getattr(module, "variance_epsilon", None) or module.eps
-        return Norm.apply(x, module.weight, eps, self.offset)
+        return Norm.apply(x, module.weight, eps, self.offset, lane)
 
-    def __call__(
-        self,
-        ids_T: torch.Tensor,
-        positions_T: torch.Tensor,
-        spans: Sequence[Span],
-        label_positions_L: torch.Tensor,
-    ) -> torch.Tensor:
-        """Return the logits (L, vocabulary) of the positions whose next token is trained."""
-        x_TC = self.inner.embed_tokens(ids_T).to(self.kind)
+    def loss(self, row: Row, scale: float | None = None) -> float:
+        """Return the summed cross entropy of a row's labels; with a `scale`, add the gradients of the
+        loss times the scale to the parameters'."""
+
+        def walk(lane: Lane) -> float:
+            loss = self._loss(row, lane)
+            if scale is not None:
+                (loss * scale).backward()
+            return float(loss.detach())
+
+        with torch.set_grad_enabled(scale is not None):
+            return self.lanes.run(walk, self._costs(row))
+
+    def _loss(self, row: Row, lane: Lane) -> torch.Tensor:
+        own = slice(lane.begin, lane.end)
+        is_own = (row.label_positions_L >= lane.begin) & (row.label_positions_L < lane.end)
+        states = self._states(row.ids_T[own], row.positions_T[own], row.spans, lane)
+        states = states.index_select(0, row.label_positions_L[is_own] - lane.begin)
+        states = self.norm(self.inner.norm, states, lane)
+        return CrossEntropy.apply(states, row.labels_L[is_own], self.head, lane)
+
+    def _states(self, ids_n, positions_n, spans: Sequence[Span], lane: Lane) -> torch.Tensor:
+        """Return a lane's (n, C) states after the last layer."""
+        begun = torch.zeros((), requires_grad=torch.is_grad_enabled())
+        """That autograd goes back to the first layer: parameters are given their gradients."""
+        x_nC = Embed.apply(ids_n, begun, self.inner.embed_tokens, self.kind, lane)
         turns: dict[str | None, tuple[torch.Tensor, torch.Tensor]] = {}
+        blocks: dict[int | None, list[Block]] = {}
         for layer in self.layers:
             if layer.rope not in turns:
-                turns[layer.rope] = self._turns(x_TC, positions_T, layer.rope)
-            x_TC = layer(x_TC, turns[layer.rope], spans)
-        return self.head(self.norm(self.inner.norm, x_TC[label_positions_L]))
+                turns[layer.rope] = self._turns(x_nC, positions_n, layer.rope)
+            if layer.window not in blocks:
+                blocks[layer.window] = plan(spans, lane.begin, lane.end, layer.window, self.kind)
+            x_nC = layer(x_nC, turns[layer.rope], blocks[layer.window], lane)
+        return x_nC
 
-    def _turns(self, x_TC, positions_T, rope: str | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return cosines and sines (T, 1, D) as the model makes them."""
+    def _turns(self, x_nC, positions_n, rope: str | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return cosines and signed sines (n, D) as the model makes them."""
         kinds = (rope,) if rope else ()
-        cos, sin = self.inner.rotary_emb(x_TC[None], positions_T[None], *kinds)
-        return cos[0, :, None].to(self.kind), sin[0, :, None].to(self.kind)
+        with torch.no_grad():
+            cos, sin = self.inner.rotary_emb(x_nC[None], positions_n[None], *kinds)
+            return cos[0].to(self.kind), signed(sin[0]).to(self.kind)
 
-
-class _Tied:
-    """The head that shares its weights with the embedding."""
-
-    def __init__(self, decoder: Decoder) -> None:
-        self.embedding = decoder.inner.embed_tokens
-        self.weight = self.embedding.weight.detach().to(decoder.kind, copy=False)
-
-    def refresh(self) -> None:
-        if self.embedding.weight.requires_grad and self.weight.dtype != self.embedding.weight.dtype:
-            self.weight.copy_(self.embedding.weight)
-
-    def __call__(self, x_LC: torch.Tensor) -> torch.Tensor:
-        if self.embedding.weight.requires_grad:
-            return _Read.apply(x_LC, self.weight, self.embedding.weight)
-        return F.linear(x_LC, self.weight)
-
-
-class _Read(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x_LC, weight, master):
-        ctx.save_for_backward(x_LC, weight)
-        return F.linear(x_LC, weight)
-
-    @staticmethod
-    def backward(ctx, grad):
-        x_LC, weight = ctx.saved_tensors
-        return grad @ weight, None, (grad.t() @ x_LC).float()
+    def _costs(self, row: Row) -> torch.Tensor:
+        """Return what each token costs, in those of its matrix products: attention adds a part for each
+        key that it sees."""
+        keys = row.positions_T + 1
+        pairs = sum(12 * layer.heads * layer.size for layer in self.layers)
+        products = 4 * sum(group.joined_NK.numel() for one in self.layers for group in one.groups)
+        return 1 + keys * (ATTENTION * pairs / products)
 
 
 class _Layer:
@@ -147,29 +162,39 @@ class _Layer:
         for group in self.groups:
             group.refresh()
 
-    def __call__(self, x_TC, turns, spans) -> torch.Tensor:
-        module, norm = self.module, self.decoder.norm
-        found = self.out(self._attend(norm(module.input_layernorm, x_TC), turns, spans))
+    def __call__(self, x_nC, turns, blocks: Sequence[Block], lane: Lane) -> torch.Tensor:
+        module = self.module
+
+        def norm(which: Any, x: torch.Tensor) -> torch.Tensor:
+            return self.decoder.norm(which, x, lane)
+
+        found = self._attend(norm(module.input_layernorm, x_nC), turns, blocks, lane)
+        found = self.out(found, lane)
         if self.is_sandwich:
             found = norm(module.post_attention_layernorm, found)
-        x_TC = x_TC + found
+        x_nC = x_nC + found
         before = (
             module.pre_feedforward_layernorm
             if self.is_sandwich
             else module.post_attention_layernorm
         )
-        found = self.down(Gate.apply(self.gate_up(norm(before, x_TC)), self.decoder.is_silu))
+        gated = Gate.apply(self.gate_up(norm(before, x_nC), lane), self.decoder.is_silu)
+        found = self.down(gated, lane)
         if self.is_sandwich:
             found = norm(module.post_feedforward_layernorm, found)
-        return x_TC + found
+        return x_nC + found
 
-    def _attend(self, x_TC, turns, spans) -> torch.Tensor:
-        tokens = x_TC.shape[0]
+    def _attend(self, x_nC, turns, blocks: Sequence[Block], lane: Lane) -> torch.Tensor:
         sizes = [count * self.size for count in (self.heads, self.key_heads, self.key_heads)]
-        q, k, v = self.qkv(x_TC).split(sizes, -1)
-        q, k, v = (x.reshape(tokens, -1, self.size) for x in (q, k, v))
+        q, k, v = (_by_head(x, self.size) for x in self.qkv(x_nC, lane).split(sizes, -1))
         if hasattr(self.attention, "q_norm"):
-            q = self.decoder.norm(self.attention.q_norm, q)
-            k = self.decoder.norm(self.attention.k_norm, k)
+            q = self.decoder.norm(self.attention.q_norm, q, lane)
+            k = self.decoder.norm(self.attention.k_norm, k, lane)
         q, k = Rotate.apply(q, *turns), Rotate.apply(k, *turns)
-        return Packed.apply(q, k, v, spans, self.attention.scaling, self.window).reshape(tokens, -1)
+        found_HnD = Attend.apply(q, k, v, blocks, self.attention.scaling, lane)
+        return found_HnD.transpose(0, 1).flatten(1)
+
+
+def _by_head(x_nN: torch.Tensor, size: int) -> torch.Tensor:
+    """(n, heads · D) → (heads, n, D)."""
+    return x_nN.unflatten(1, (-1, size)).transpose(0, 1).contiguous()

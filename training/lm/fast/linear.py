@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from training.lm.fast.lanes import Lane
+
 
 class Group:
     """What a group of linear layers computes, from the weights that their modules hold."""
@@ -68,19 +70,12 @@ class Group:
             up = one.lora_B["default"].weight * one.scaling["default"]
             self.joined_NK[rows, self.inputs :][:, columns].copy_(up)
 
-    def __call__(self, x_TC: torch.Tensor) -> torch.Tensor:
-        """Return (T, N): what all layers of the group make of the input, side by side."""
+    def __call__(self, x_TC: torch.Tensor, lane: Lane) -> torch.Tensor:
+        """Return (T, N): what all layers of the group make of the input, side by side. The backward
+        pass gives the lane the gradients of what is trained."""
         if self.adapted:
-            pairs = [
-                layer["default"].weight
-                for one in self.adapted
-                for layer in (one.lora_A, one.lora_B)
-            ]
-            return _Adapted.apply(x_TC, self, *pairs)
-        if self.is_trained:
-            biases = [base.bias for base in self.bases if base.bias is not None]
-            return _Trained.apply(x_TC, self, *(base.weight for base in self.bases), *biases)
-        return F.linear(x_TC, self.joined_NK, self.bias_N)
+            return _Adapted.apply(x_TC, self, lane)
+        return _Plain.apply(x_TC, self, lane)
 
 
 def _slices(sizes: Sequence[int]) -> list[slice]:
@@ -95,48 +90,47 @@ class _Adapted(torch.autograd.Function):
     """Frozen weights with a LoRA on each layer."""
 
     @staticmethod
-    def forward(ctx, x_TC, group: Group, *pairs):
+    def forward(ctx, x_TC, group: Group, lane: Lane):
         wide = x_TC.new_empty(x_TC.shape[0], group.joined_NK.shape[1])
         wide[:, : group.inputs] = x_TC
         wide[:, group.inputs :] = x_TC @ group.down_RK.t()
         ctx.save_for_backward(wide)
-        ctx.group = group
+        ctx.told = group, lane
         return F.linear(wide, group.joined_NK, group.bias_N)
 
     @staticmethod
     def backward(ctx, grad_TN):
-        (wide,), group = ctx.saved_tensors, ctx.group
+        (wide,), (group, lane) = ctx.saved_tensors, ctx.told
         x_TC, low_TR = wide[:, : group.inputs], wide[:, group.inputs :]
-        if ctx.needs_input_grad[0]:
-            grad_wide = grad_TN @ group.joined_NK
-            grad_TR = grad_wide[:, group.inputs :]
-            grad_x = torch.addmm(grad_wide[:, : group.inputs], grad_TR, group.down_RK)
-        else:
-            grad_TR, grad_x = grad_TN @ group.joined_NK[:, group.inputs :], None
+        grad_wide = grad_TN @ group.joined_NK
+        grad_TR = grad_wide[:, group.inputs :]
         down = (grad_TR.t() @ x_TC).float()
         up = (grad_TN.t() @ low_TR).float()
-        grads = []
         for one, rows, columns in zip(group.adapted, group._rows, group._columns, strict=True):
-            grads += [down[columns], up[rows, columns] * one.scaling["default"]]
-        return grad_x, None, *grads
+            lane.give(one.lora_A["default"].weight, down[columns])
+            lane.give(one.lora_B["default"].weight, up[rows, columns] * one.scaling["default"])
+        return torch.addmm(grad_wide[:, : group.inputs], grad_TR, group.down_RK), None, None
 
 
-class _Trained(torch.autograd.Function):
-    """Weights that are trained themselves, computed from a copy in the dtype of computing."""
+class _Plain(torch.autograd.Function):
+    """Weights without LoRA: frozen, or trained themselves and computed from a copy."""
 
     @staticmethod
-    def forward(ctx, x_TC, group: Group, *parameters):
-        ctx.save_for_backward(x_TC)
-        ctx.group = group
+    def forward(ctx, x_TC, group: Group, lane: Lane):
+        if group.is_trained:
+            ctx.save_for_backward(x_TC)
+        ctx.told = group, lane
         return F.linear(x_TC, group.joined_NK, group.bias_N)
 
     @staticmethod
     def backward(ctx, grad_TN):
-        (x_TC,), group = ctx.saved_tensors, ctx.group
-        grad_x = grad_TN @ group.joined_NK if ctx.needs_input_grad[0] else None
-        whole = (grad_TN.t() @ x_TC).float()
-        grads = [whole[rows] for rows in group._rows]
-        if group.bias_N is not None:
-            sums = grad_TN.float().sum(0)
-            grads += [sums[rows] for rows in group._rows]
-        return grad_x, None, *grads
+        group, lane = ctx.told
+        if group.is_trained:
+            (x_TC,) = ctx.saved_tensors
+            whole = (grad_TN.t() @ x_TC).float()
+            sums = None if group.bias_N is None else grad_TN.float().sum(0)
+            for base, rows in zip(group.bases, group._rows, strict=True):
+                lane.give(base.weight, whole[rows])
+                if sums is not None:
+                    lane.give(base.bias, sums[rows])
+        return grad_TN @ group.joined_NK, None, None
