@@ -13,9 +13,9 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from trainer_runs import ENVIRONMENT, ROOT, of_kind, said, train
+from trainer_runs import ENVIRONMENT, ROOT, begin, of_kind, said, train
 
-from training import memory
+from training import drafts, jobs, memory, runs, tasks
 from training.trainer import checkpoint, launch
 from training.trainer.world import World
 
@@ -23,7 +23,7 @@ PRECISE = ENVIRONMENT | {"PYTHONPATH": f"{ROOT / 'tests'}:{os.environ['PYTHONPAT
 
 
 def start(run, processes: int = 2, attempt: int = 1) -> subprocess.Popen:
-    """Start it as a worker does, in a process group of its own."""
+    """Start a run as a worker does, in a process group of its own."""
     command = [sys.executable, "-m", "training.trainer.launch", str(processes), str(run)]
     return subprocess.Popen(
         [*command, "--attempt", str(attempt)], cwd=ROOT, text=True, env=ENVIRONMENT,
@@ -37,16 +37,15 @@ def finished(process: subprocess.Popen) -> tuple[int, list[dict]]:
     return process.returncode, [json.loads(line) for line in out.splitlines()]
 
 
-def ranks(process: subprocess.Popen) -> list[psutil.Process]:
-    """Return the trainers, in the order of their ranks."""
-    found = psutil.Process(process.pid).children()
-    return sorted(found, key=lambda one: int(one.environ()["RANK"]))
+def ranks(launcher: psutil.Process) -> list[psutil.Process]:
+    """Return the trainers that it has started, in the order of their ranks."""
+    return sorted(launcher.children(), key=lambda one: int(one.environ()["RANK"]))
 
 
 def until(process: subprocess.Popen, kind: str, step: int = 1) -> list[psutil.Process]:
     """Wait until it says something at a step or later; return its trainers."""
     next(event for event in said(process) if event["kind"] == kind and event["step"] >= step)
-    return ranks(process)
+    return ranks(psutil.Process(process.pid))
 
 
 def are_gone(processes: list[psutil.Process], seconds: float) -> bool:
@@ -70,13 +69,9 @@ def compared(request, tiny_base, tmp_path_factory):
     )
     python = [sys.executable, "-m"]
     launched = [
-        *python,
-        "accelerate.commands.launch",
-        *launch.OPTIONS,
-        "--num_processes",
-        "2",
-        "-m",
-    ]
+        *python, "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+        "--main_process_port", "0", "--log_dir", str(folder), "-m",
+    ]  # fmt: skip
     return alone, together, *(
         subprocess.run(
             [*starter, "precise_trainer", str(run)], cwd=ROOT, env=PRECISE,
@@ -124,108 +119,95 @@ def test_two_processes_make_the_model_that_one_does(compared):
 
 
 def test_a_run_goes_on_in_as_many_processes_as_there_are_by_then(run_folder):
-    """Stopped in two, stopped in one, ended in three."""
-    whole = run_folder("whole", epochs=4)
-    _, expected = train(whole)
+    """Stopped in two, ended in one; its loss is that of a run that nobody stopped."""
+    _, expected = train(run_folder("whole", epochs=4))
     run = run_folder("parts", epochs=4, checkpoint_seconds=0)
-    process = start(run, processes=2)
+    process = start(run)
     members = until(process, "checkpoint")
     os.killpg(process.pid, signal.SIGTERM)
     code, events = finished(process)
     assert code == 75 and are_gone(members, 5)
-    first = int(checkpoint.latest(run).name.removeprefix("checkpoint-"))
-    code, events = finished(start(run, processes=3, attempt=2))
+    stopped = int(checkpoint.latest(run).name.removeprefix("checkpoint-"))
+    code, events = train(run, attempt=2)
     assert code == 0
-    assert of_kind(events, "resumed")[0]["step"] == first
-    assert of_kind(events, "start")[0]["processes"] == 3
+    assert of_kind(events, "resumed")[0]["step"] == stopped
     steps = [event["step"] for event in of_kind(events, "metrics")]
-    assert steps == list(range(first + 1, 4 * 9 + 1))
+    assert steps == list(range(stopped + 1, 4 * 9 + 1))
     final = of_kind(events, "validation")[-1]["validation_loss"]
     assert final == pytest.approx(of_kind(expected, "validation")[-1]["validation_loss"], rel=1e-2)
 
 
-def test_one_process_goes_on_where_several_were_stopped(run_folder):
-    run = run_folder(epochs=4, checkpoint_seconds=0)
-    process = start(run)
-    until(process, "checkpoint")
-    os.killpg(process.pid, signal.SIGTERM)
-    assert finished(process)[0] == 75
-    code, events = train(run, attempt=2)
-    assert code == 0 and of_kind(events, "resumed")[0]["step"] >= 1
+def test_a_stopped_run_is_finished_by_more_processes_than_a_step_has_examples(run_folder):
+    """Begun in one; where the others have nothing to do they take the step all the same."""
+    run = run_folder(epochs=400, batch_size=2, checkpoint_seconds=0)
+    process = begin(run)
+    next(event for event in said(process) if event["kind"] == "checkpoint")
+    process.terminate()
+    assert process.communicate() and process.returncode == 75
+    process = start(run, processes=3, attempt=2)
+    stopped = int(checkpoint.latest(run).name.removeprefix("checkpoint-"))
+    until(process, "metrics", step=stopped + 5)
+    (run / "finish").touch()
+    code, events = finished(process)
+    assert code == 0 and of_kind(events, "done")
+    manifest = json.loads((run / "attempt-2/result/manifest.json").read_text())
+    assert manifest["metrics"]["ended"] == "asked"
+    assert stopped + 5 <= manifest["metrics"]["steps"] < 400 * 18
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_run_ends_as_its_killed_process_did_and_soon(run_folder, rank):
+def test_no_process_outlives_the_launcher_talks_to_others_or_is_not_counted(run_folder):
+    """Each leads a session of its own, so that a signal to the launcher's group does not reach it."""
     process = start(run_folder(epochs=400))
     members = until(process, "metrics")
-    members[rank].kill()
-    begun = time.monotonic()
-    process.communicate(timeout=60)
-    assert time.monotonic() - begun < 10
-    assert process.returncode == -signal.SIGKILL
-    assert are_gone(members, 5)
-
-
-def test_no_process_outlives_a_killed_launcher(run_folder):
-    """Each leads a session of its own, so that a signal to the group does not reach it."""
-    process = start(run_folder(epochs=400))
-    members = until(process, "metrics")
-    assert len(members) == 2
+    both = [psutil.Process(process.pid), *members]
+    found = [connection for one in both for connection in one.net_connections("inet")]
+    ends = {end.ip for one in found for end in (one.laddr, one.raddr) if end}
+    alone = [memory.peak_bytes(one.pid) for one in members]
+    together = memory.peak_bytes(process.pid)
     os.killpg(process.pid, signal.SIGKILL)
     assert are_gone(members, 5)
     process.communicate()
-
-
-def test_a_finish_that_is_asked_for_ends_all_of_them_at_the_same_step(run_folder):
-    run = run_folder(epochs=400)
-    process = start(run)
-    until(process, "metrics", step=5)
-    (run / "finish").touch()
-    code, events = finished(process)
-    assert code == 0
-    manifest = json.loads((run / "attempt-1/result/manifest.json").read_text())
-    assert manifest["metrics"]["ended"] == "asked" and 5 <= manifest["metrics"]["steps"] < 400 * 9
-    assert of_kind(events, "done")
+    assert ends == {"127.0.0.1"}  # they neither talk nor listen to others
+    assert len(alone) == 2 and min(alone) > 0 and together > sum(alone)
 
 
 def test_what_the_user_can_mend_is_told_and_is_the_end(run_folder):
-    process = start(run_folder(count=12, max_length=16, epochs=1, long_every=1))
-    code, events = finished(process)
+    code, events = finished(start(run_folder(count=12, max_length=16, epochs=1, long_every=1)))
     assert code == 2
     assert {event["code"] for event in of_kind(events, "error")} == {"no_example_left"}
 
 
-def test_a_step_with_fewer_examples_than_processes_is_taken_by_all(run_folder):
-    code, events = finished(start(run_folder(epochs=1, batch_size=1, count=8)))
-    assert code == 0
-    losses = [event["loss"] for event in of_kind(events, "metrics")]
-    assert len(losses) == 4 and all(loss > 0 for loss in losses)
+@pytest.mark.django_db
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_queue_goes_on_with_a_run_of_which_one_process_was_killed(
+    rank, version, models_folder, settings, monkeypatch
+):
+    monkeypatch.setattr(tasks, "ring", lambda *_: None)
+    settings.THREADS, settings.PROCESSES, settings.CHECKPOINT_SECONDS = 1, 2, 0
+    job = drafts.create_draft(version.dataset.owner)
+    drafts.edit(job, name="둘이서", base="tiny", version=version, knobs={"epochs": 1})
+    runs.count(str(drafts.token_count(job).pk))
+    jobs.start(job)
+    killed_at = []
+    beat = jobs.beat
 
+    def killing(job, events):
+        if not killed_at and any(event["kind"] == "checkpoint" for event in events):
+            (launcher,) = psutil.Process().children()
+            ranks(launcher)[rank].kill()
+            killed_at.append(time.monotonic())
+        return beat(job, events)
 
-def test_what_they_send_stays_on_the_loopback(run_folder):
-    process = start(run_folder(epochs=400))
-    members = until(process, "metrics")
-    found = [
-        connection
-        for one in [psutil.Process(process.pid), *members]
-        for connection in one.net_connections("inet")
-        if connection.status == psutil.CONN_ESTABLISHED
-    ]
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert found
-    addresses = {c.raddr.ip.removeprefix("::ffff:") for c in found}
-    assert addresses <= {"127.0.0.1", "::1"}, addresses
-
-
-def test_the_memory_of_all_of_them_counts(run_folder):
-    process = start(run_folder(epochs=400))
-    members = until(process, "metrics")
-    alone = [memory.peak_bytes(one.pid) for one in members]
-    together = memory.peak_bytes(process.pid)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert min(alone) > 0 and together > sum(alone)
+    monkeypatch.setattr(jobs, "beat", killing)
+    runs.train(job.pk)
+    assert time.monotonic() - killed_at[0] < 10
+    job.refresh_from_db()
+    (crash,) = job.events.filter(kind="crash")
+    assert (job.status, crash.data["code"]) == ("queued", "trainer_killed")
+    runs.train(job.pk)
+    job.refresh_from_db()
+    assert job.status == "succeeded" and job.events.get(kind="resumed").step > 0
+    assert {start.data["processes"] for start in job.events.filter(kind="start")} == {2}
 
 
 # --- without processes ------------------------------------------------------------------------

@@ -6,20 +6,22 @@ this process's own ending, and none of them outlives it.
 
 import os
 import signal
+import socket
 import sys
+import tempfile
 from contextlib import suppress
-from tempfile import TemporaryDirectory
 
 from training import lifeline
 
 EXIT_USER_ERROR, EXIT_STOPPED = 2, 75
 OPTIONS = (
     "--multi_gpu", "--num_machines", "1", "--machine_rank", "0", "--gpu_ids", "all",
-    "--main_process_ip", "127.0.0.1", "--main_process_port", "0", "--mixed_precision", "no",
-    "--dynamo_backend", "no",
+    "--main_process_port", "0", "--rdzv_backend", "c10d", "--rdzv_conf", "store_type=file",
+    "--mixed_precision", "no", "--dynamo_backend", "no",
 )  # fmt: skip
-"""Whatever an administrator's own default for accelerate is. Port 0 is any free one; «multi_gpu» starts
-processes without GPUs too, while «cpu» would start one alone."""
+"""Whatever an administrator's own default for accelerate is. «multi_gpu» starts processes without GPUs
+too, while «cpu» would start one alone. They meet by a file: the usual store takes a port of this machine
+and listens to all the network."""
 
 
 def main() -> int:
@@ -35,9 +37,13 @@ def main() -> int:
     threads = int(os.environ.pop("DADEUM_THREADS", 0)) or torch.get_num_threads()
     each = max(1, threads // int(processes))
     counts = ("--num_processes", processes, "--num_cpu_threads_per_process", str(each))
+    options = [*OPTIONS, *counts, "--module", "training.trainer", *run]
+    socket.getfqdn = lambda name="": "localhost"  # it would ask a name server who this machine is
     try:
-        with TemporaryDirectory(prefix="dadeum-") as notes:
-            options = (*OPTIONS, *counts, "--log_dir", notes, "--module", "training.trainer", *run)
+        with tempfile.TemporaryDirectory(prefix="dadeum-") as folder:
+            tempfile.tempdir = folder  # the launcher leaves its own files behind
+            os.environ["DADEUM_MEETING"] = f"{folder}/meeting"
+            os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
             launch_command(launch_command_parser().parse_args(options))
     except SignalException:  # it has passed the signal on and waited for them
         return EXIT_STOPPED

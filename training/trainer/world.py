@@ -48,7 +48,12 @@ class World:
                 raise UserError("too_few_gpus", processes=self.size, gpus=gpus)
             torch.cuda.set_device(self.rank)
         os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = _loopback()
-        distributed.init_process_group("nccl" if gpus else "gloo", timeout=PATIENCE)
+        meeting = os.environ.get("DADEUM_MEETING")
+        distributed.init_process_group(
+            "nccl" if gpus else "gloo",
+            store=distributed.FileStore(meeting, self.size) if meeting else None,
+            rank=self.rank, world_size=self.size, timeout=PATIENCE,
+        )  # fmt: skip
 
     @property
     def leads(self) -> bool:
