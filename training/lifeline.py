@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 VARIABLE = "DADEUM_LIFELINE"
 PR_SET_PDEATHSIG = 1
@@ -73,12 +74,11 @@ def attach() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, last)
     if os.getppid() != int(parent):
         os._exit(EXIT_ORPHAN)
+    watch = partial(_follow, int(parent))
     if descriptor:
         os.set_inheritable(int(descriptor), False)
-        target, arguments = _watch, (int(descriptor), float(silence), float(grace))
-    else:
-        target, arguments = _follow, (int(parent),)
-    threading.Thread(target=target, args=arguments, daemon=True).start()
+        watch = partial(_watch, int(descriptor), float(silence), float(grace))
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _watch(descriptor: int, silence_seconds: float, grace_seconds: float) -> None:

@@ -118,6 +118,12 @@ def test_two_processes_make_the_model_that_one_does(compared):
         torch.testing.assert_close(other[key], tensor, rtol=1e-3, atol=1e-5, msg=key)
 
 
+def test_the_processes_of_a_run_hold_the_same_weights_bit_for_bit(compared):
+    _, together, *_ = compared
+    digests = [path.read_text() for path in together.glob("digest-*")]
+    assert len(digests) == 2 and len(set(digests)) == 1
+
+
 def test_a_run_goes_on_in_as_many_processes_as_there_are_by_then(run_folder):
     """Stopped in two, ended in one; its loss is that of a run that nobody stopped."""
     _, expected = train(run_folder("whole", epochs=4))
