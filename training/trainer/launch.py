@@ -40,7 +40,7 @@ def main() -> int:
     options = [*OPTIONS, *counts, "--module", "training.trainer", *run]
     socket.getfqdn = lambda name="": "localhost"  # it would ask a name server who this machine is
     try:
-        with tempfile.TemporaryDirectory(prefix="dadeum-") as folder:
+        with tempfile.TemporaryDirectory(prefix="dadeum-launch-") as folder:
             tempfile.tempdir = folder  # the launcher leaves its own files behind
             os.environ["DADEUM_MEETING"] = f"{folder}/meeting"
             os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
