@@ -388,6 +388,7 @@ FETCH_SECONDS = integer("DADEUM_FETCH_SECONDS", 600, 1, 86_400)
 MODEL_LIMIT_BYTES = integer("DADEUM_MODEL_LIMIT_GB", 100, 1, 10_000) * 1024**3
 ENGINE_SOCKET = text("DADEUM_ENGINE_SOCKET")
 THREADS = integer("DADEUM_THREADS", 0, 0, 1024)
+PROCESSES = integer("DADEUM_PROCESSES", 1, 1, 64)
 CHECKPOINT_SECONDS = number("DADEUM_CHECKPOINT_SECONDS", 60, 0, 86_400)
 
 # --- the hub from which base models are fetched -------------------------------------------------

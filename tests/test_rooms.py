@@ -154,6 +154,8 @@ def test_the_environment_is_read_in_the_settings_alone():
         "training/lm/measure.py",  # a child likewise
         "training/hub/child.py",  # a child likewise
         "training/trainer/__main__.py",  # a child: its environment is what supervise.py gave it
+        "training/trainer/launch.py",  # likewise
+        "training/trainer/world.py",  # a child: which of several it is
         "playground/engine/__main__.py",  # sets what torch reads
     }
     for path in sources("studio", "training", "playground"):

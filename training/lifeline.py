@@ -14,10 +14,12 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 VARIABLE = "DADEUM_LIFELINE"
 PR_SET_PDEATHSIG = 1
 EXIT_ORPHAN = 78
+FOLLOW_SECONDS = 0.5
 
 
 class Lifeline:
@@ -55,21 +57,28 @@ class Lifeline:
                 os.close(end)
 
 
+def hand_on() -> None:
+    """Tie what a library starts for this process, closing pipes, to its life; it ends them in order,
+    so that whoever survives it is ended at once. Call it from the thread that starts them."""
+    os.environ[VARIABLE] = f":{os.getpid()}::"
+
+
 def attach() -> None:
     """Tie this process to the parent named in the environment; alone (by hand) do nothing."""
     ties = os.environ.pop(VARIABLE, "")
     if not ties:
         return
     descriptor, parent, silence, grace = ties.split(":")
-    os.set_inheritable(int(descriptor), False)
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        last = signal.SIGTERM if descriptor else signal.SIGKILL
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, last)
     if os.getppid() != int(parent):
         os._exit(EXIT_ORPHAN)
-    watch = threading.Thread(
-        target=_watch, args=(int(descriptor), float(silence), float(grace)), daemon=True
-    )
-    watch.start()
+    watch = partial(_follow, int(parent))
+    if descriptor:
+        os.set_inheritable(int(descriptor), False)
+        watch = partial(_watch, int(descriptor), float(silence), float(grace))
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _watch(descriptor: int, silence_seconds: float, grace_seconds: float) -> None:
@@ -81,6 +90,12 @@ def _watch(descriptor: int, silence_seconds: float, grace_seconds: float) -> Non
             break
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace_seconds)
+    os._exit(EXIT_ORPHAN)
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(FOLLOW_SECONDS)
     os._exit(EXIT_ORPHAN)
 
 

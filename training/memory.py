@@ -22,8 +22,16 @@ def is_near_limit(used_bytes: int) -> bool:
 
 
 def peak_bytes(pid: int) -> int:
-    """Return the most memory that a living process has held; 0 where that can't be told."""
-    return 1024 * _number(Path(f"/proc/{pid}/status"), "VmHWM:")
+    """Return the most memory that a living process and its children have held, each by itself; 0 where
+    that can't be told."""
+    return sum(1024 * _number(Path(f"/proc/{one}/status"), "VmHWM:") for one in _family(pid))
+
+
+def _family(pid: int) -> list[int]:
+    try:
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    except OSError:
+        return [pid]
 
 
 def kills() -> int:

@@ -87,9 +87,13 @@ def _train(job: Job) -> None:
 def _attempt(job: Job) -> Outcome:
     """Raises: UserError when the base is gone or refused, OSError when the disk fails."""
     run = insist(lambda: registry.prepare(job))
+    arguments = [str(run), "--attempt", str(job.attempt)]
+    module = "training.trainer"
+    if settings.PROCESSES > 1:
+        module, arguments = "training.trainer.launch", [str(settings.PROCESSES), *arguments]
     return supervise(
-        "training.trainer",
-        [str(run), "--attempt", str(job.attempt)],
+        module,
+        arguments,
         beat=partial(_beat, job),
         log=registry.attempt_folder(job) / "log.txt",
     )

@@ -36,7 +36,8 @@ LOG_BYTES = 8 * 2**20
 """How large a child's log may grow; of a larger one the older half goes."""
 PASSED = (
     "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF",
+    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF", "NCCL_DEBUG",
+    "NCCL_P2P_DISABLE", "NCCL_SHM_DISABLE",
 )  # fmt: skip
 
 
@@ -135,7 +136,7 @@ def _watch(process: subprocess.Popen, line: Lifeline, beat: Callable) -> Outcome
         ended = process.poll() is not None and not reader.is_alive()
         _collect(said, pending, outcome)
         line.beat()
-        peak_bytes = memory.peak_bytes(process.pid) or peak_bytes
+        peak_bytes = max(peak_bytes, memory.peak_bytes(process.pid))
         if time.monotonic() >= next_beat or (ended and not is_behind):
             next_beat = time.monotonic() + settings.BEAT_SECONDS
             order = beat(pending)
@@ -212,5 +213,8 @@ def _collect(said: Said, pending: list[dict], outcome: Outcome) -> None:
         event = said.get()
         outcome.results[event["kind"]] = event
         if event["kind"] == "error":
-            outcome.error = {"code": event["code"], "params": event.get("params", {})}
+            error = {"code": event["code"], "params": event.get("params", {})}
+            if error == outcome.error:  # each process of a training says it
+                continue
+            outcome.error = error
         pending.append(event)

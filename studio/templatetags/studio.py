@@ -282,7 +282,11 @@ def _ways(data: dict) -> list[str]:
     if data.get("path") not in ways:
         return []
     words = _("{way}로 계산합니다({precision}, 스레드 {threads}개).")
-    facts = {"precision": data.get("precision", ""), "threads": data.get("threads", "")}
+    if data.get("processes", 1) > 1:
+        words = _(
+            "{way}로 계산합니다({precision}, 프로세스 {processes}개, 각각 스레드 {threads}개)."
+        )
+    facts = {key: data.get(key, "") for key in ("precision", "threads", "processes")}
     return [words.format(way=ways[data["path"]], **facts)]
 
 

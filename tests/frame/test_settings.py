@@ -31,6 +31,7 @@ def check(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess:
         ("DADEUM_MIN_EXAMPLES", "0"),
         ("DADEUM_NIGHT", "25:00"),
         ("DADEUM_QUEUE_LIMIT", "-1"),
+        ("DADEUM_PROCESSES", "0"),
         ("DADEUM_FETCH_ALLOW", "intranet.example"),
         ("DADEUM_MODEL_ALIASES", "konan-text-llm-13b-2308"),
         ("DADEUM_MODEL_ALIASES", "konan="),

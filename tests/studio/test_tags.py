@@ -112,6 +112,10 @@ def test_the_log_says_how_a_run_is_computed():
     assert tags.log_line(JobEvent(kind="start", data=facts)).endswith(
         "빠른 경로로 계산합니다(bf16, 스레드 2개)."
     )
+    facts |= {"processes": 3}
+    assert tags.log_line(JobEvent(kind="start", data=facts)).endswith(
+        "빠른 경로로 계산합니다(bf16, 프로세스 3개, 각각 스레드 2개)."
+    )
 
 
 def test_an_absurd_number_is_told_by_its_size():

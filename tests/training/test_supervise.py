@@ -70,3 +70,13 @@ def test_trouble_with_one_kind_of_work_does_not_keep_the_reaper_from_the_others(
     monkeypatch.setattr(tasks, "KINDS", kinds)
     tasks.reap()
     assert reaped
+
+
+def test_an_error_that_each_process_of_a_training_says_is_told_once():
+    said, pending, outcome = supervise.Said(), [], supervise.Outcome()
+    error = {"kind": "error", "code": "no_example_left", "params": {"max_length": 16}}
+    for event in (error, dict(error), error | {"code": "disk_full"}):
+        said.put(event)
+    supervise._collect(said, pending, outcome)
+    assert [event["code"] for event in pending] == ["no_example_left", "disk_full"]
+    assert outcome.error["code"] == "disk_full"

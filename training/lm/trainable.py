@@ -24,12 +24,13 @@ Others (convolutions or states that cross examples, soft-capped scores, sinks) g
 class Trainable:
     """Model, its trained parameters and how to run it."""
 
-    def __init__(self, model: nn.Module, is_packable: bool) -> None:
+    def __init__(self, model: nn.Module, is_packable: bool, dtype: torch.dtype) -> None:
         self.model = model
         self.is_packable = is_packable
         """Whether several examples may go through in one row."""
         self.device = device()
-        self.uses_bf16 = training_dtype() == torch.bfloat16
+        self.dtype = dtype
+        """In which it is multiplied."""
         self.decoder = self._decoder()
         """The fast way to compute the model, where it is known there; None takes the plain one."""
 
@@ -37,7 +38,7 @@ class Trainable:
         if not self.is_packable or self.device.type != "cpu":
             return None
         try:
-            return Decoder(self._causal, training_dtype())
+            return Decoder(self._causal, self.dtype)
         except Unknown:
             return None
 
@@ -66,6 +67,10 @@ class Trainable:
 
     def parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
+
+    @property
+    def uses_bf16(self) -> bool:
+        return self.dtype == torch.bfloat16
 
     def precision(self):
         if not self.uses_bf16:
@@ -128,16 +133,18 @@ def _row(pack) -> Row:
 
 
 def prepare(
-    base: Path, method: str, *, rank: int, alpha: int, seed: int, adapter: Path | None = None
-) -> Trainable:
+    base: Path, method: str, *, rank: int, alpha: int, seed: int, adapter: Path | None = None,
+    dtype: torch.dtype | None = None,
+) -> Trainable:  # fmt: skip
     """Load a base through the gate and make it trainable: with a fresh LoRA of the rank, with an
-    `adapter` that is trained further, or with all its weights.
+    `adapter` that is trained further, or with all its weights. Without a `dtype` it is the faster one.
 
     Raises: UserError from the gate, `model_unreadable`, `lora_no_layers`, or `adapter_misfit`.
     """
     gate.check(base)
     from transformers import AutoModelForCausalLM
 
+    dtype = dtype or training_dtype()
     attention.register()
     torch.manual_seed(seed)
     options = {"dtype": torch.float32, "local_files_only": True, "trust_remote_code": False}
@@ -150,6 +157,8 @@ def prepare(
     is_packable = model.config.model_type in PACKABLE
     if is_packable:
         model.set_attn_implementation(attention.PACKED)
+    if method == LORA and dtype == torch.bfloat16:
+        _lighten(model)
     if method == LORA and adapter:
         model = go_on_with(model, adapter)
     elif method == LORA:
@@ -157,15 +166,13 @@ def prepare(
     else:
         model.requires_grad_(True)
     model.train()
-    return Trainable(model.to(device()), is_packable)
+    return Trainable(model.to(device()), is_packable, dtype)
 
 
 def add_lora(model: nn.Module, rank: int, alpha: int) -> nn.Module:
     """Freeze the base and put LoRA on every linear layer but the head (Hu et al. 2021)."""
     from peft import LoraConfig, get_peft_model
 
-    if training_dtype() == torch.bfloat16:
-        _lighten(model)
     configuration = LoraConfig(
         r=rank,
         lora_alpha=alpha,
@@ -184,8 +191,6 @@ def go_on_with(model: nn.Module, adapter: Path) -> nn.Module:
     gate.check(adapter)
     from peft import PeftModel
 
-    if training_dtype() == torch.bfloat16:
-        _lighten(model)
     try:
         return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:

@@ -45,13 +45,17 @@ def main() -> int:
     from training.lm.load import is_short_of_memory
     from training.trainer import order as orders
     from training.trainer.train import Run, Stopped
+    from training.trainer.world import World
 
     if threads := int(os.environ.get("DADEUM_THREADS") or 0):
         torch.set_num_threads(threads)
     order = orders.Order.read(arguments.run, arguments.attempt)
     order.folder.mkdir(exist_ok=True)
     try:
-        run = Run(order)
+        world = World.join()
+        if not world.leads:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end) one speaks for all
+        run = Run(order, world)
         run.prepare()
         run.train()
         run.finish()
@@ -75,6 +79,7 @@ def main() -> int:
 def refuse(error) -> int:
     from training.trainer import order as orders
 
+    sys.stdout = sys.__stdout__  # what one alone met the others can't tell
     orders.say("error", **error.as_dict())
     return orders.EXIT_USER_ERROR
 

@@ -11,8 +11,12 @@ from training.trainer.order import Order, say
 
 
 class Best:
-    def __init__(self, order: Order, parameters: dict[str, nn.Parameter], history: dict) -> None:
+    def __init__(
+        self, order: Order, parameters: dict[str, nn.Parameter], history: dict, keeps: bool = True
+    ) -> None:
+        """Where several processes train, one `keeps` the weights for all."""
         self.order, self.parameters, self.history = order, parameters, history
+        self.keeps = keeps
 
     @property
     def is_wanted(self) -> bool:
@@ -32,7 +36,7 @@ class Best:
             self.history["no_better"] += 1
             return
         self.history |= {"best_loss": loss, "best_step": step, "no_better": 0}
-        if not is_last:
+        if self.keeps and not is_last:
             checkpoint.save_best(self.order.folder, step, self.parameters, {"loss": loss})
         say("best", step=step, validation_loss=loss)
 

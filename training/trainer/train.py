@@ -16,6 +16,7 @@ from training.trainer import batch, checkpoint, result
 from training.trainer.best import Best
 from training.trainer.order import Order, say
 from training.trainer.probe import Probe
+from training.trainer.world import World
 
 GRADIENT_NORM = 1.0
 CHART_POINTS = 2000
@@ -41,11 +42,17 @@ class Stopped(Exception):
 
 
 class Run:
-    """One attempt of one job."""
+    """One attempt of one job, or this process's part of it where several train together."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, world: World | None = None) -> None:
         self.order = order
-        self.is_stopping = False
+        self.world = world or World()
+        self.is_asked_to_stop = False
+        """This process, at any moment."""
+        self.is_stopping = self.is_finishing = False
+        """The run: known to all its processes at the same step."""
+        self.memory_bytes = 0.0
+        """What all its processes hold."""
         signal.signal(signal.SIGTERM, self._stop)
         self.step = 0
         self.tokens = 0
@@ -53,11 +60,20 @@ class Run:
         self.history: dict = {}
 
     def _stop(self, number: int, frame: object) -> None:
-        self.is_stopping = True
+        self.is_asked_to_stop = True
 
     def _stop_if_asked(self) -> None:
-        if self.is_stopping:
+        if self.is_asked_to_stop:
             raise Stopped
+
+    def _hear(self, is_due: bool = False) -> bool:
+        """Learn what is wanted of the run; return whether a checkpoint `is_due` to who writes it."""
+        memory = psutil.Process().memory_info().rss
+        stop, finish, due, self.memory_bytes = self.world.sum(
+            self.is_asked_to_stop, self.order.is_to_finish, self.world.leads and is_due, memory
+        )
+        self.is_stopping, self.is_finishing = bool(stop), bool(finish)
+        return bool(due)
 
     # --- before ---------------------------------------------------------------------------------
     def prepare(self) -> None:
@@ -75,9 +91,10 @@ class Run:
         self.plan = batch.Plan(train, order.epochs, order.batch_size, order.seed)
         self._stop_if_asked()
         say("progress", phase="loading", total_steps=self.plan.total_steps)
+        dtype = self.world.choice((torch.float32, torch.bfloat16), lm.training_dtype)
         self.trainable = lm.prepare(
             order.weights, order.method, rank=order.lora_rank, alpha=order.lora_alpha, seed=order.seed,
-            adapter=order.foundation,
+            adapter=order.foundation, dtype=dtype,
         )  # fmt: skip
         self.budget = order.row_tokens if self.trainable.is_packable else 1
         self.shares = self.trainable.decoder is not None
@@ -88,12 +105,14 @@ class Run:
         )
         self._stop_if_asked()
         self._resume()
-        self.best = Best(order, self.parameters, self.history)
+        self.best = Best(order, self.parameters, self.history, self.world.leads)
         self.probe = Probe(order, self.renderer, self.corpus, self.validation, self.trainable)
         self._say_start(train)
 
     def _packs(self, indices: np.ndarray) -> Iterator[batch.Pack]:
-        return batch.packs(self.corpus, indices, self.budget, self.shares)
+        """Yield this process's part of some examples."""
+        mine = self.world.share(indices, self.corpus.length)
+        return batch.packs(self.corpus, mine, self.budget, self.shares)
 
     def _resume(self) -> None:
         folder = checkpoint.latest(self.order.run)
@@ -120,6 +139,7 @@ class Run:
             precision="bf16" if self.trainable.uses_bf16 else "fp32",
             device=str(self.trainable.device),
             threads=torch.get_num_threads(),
+            processes=self.world.size,
         )
 
     # --- the loop -------------------------------------------------------------------------------
@@ -135,6 +155,7 @@ class Run:
             self.probe.tell_questions()
             self._probe()
         self._validate_if_due(every)
+        self._hear()
         while not self._is_over():
             started = time.monotonic()
             loss, norm, tokens = self.one_step(self.plan.step(self.step))
@@ -150,11 +171,13 @@ class Run:
                 self._say_metrics("progress", loss, norm)
             self._validate_if_due(every)
             pause = max(self.order.checkpoint_seconds, CHECKPOINT_SHARE * save_cost)
-            if self.is_stopping or (not is_last and time.monotonic() - saved_at >= pause):
+            is_due = self._hear(not is_last and time.monotonic() - saved_at >= pause)
+            if self.is_stopping or is_due:
                 begun = time.monotonic()
                 self.save_checkpoint()
                 saved_at, save_cost = time.monotonic(), time.monotonic() - begun
                 self._probe_if_due()
+                self._hear()
             if self.is_stopping:
                 raise Stopped
 
@@ -172,7 +195,7 @@ class Run:
                 validation_loss=self.history["best_loss"])  # fmt: skip
             self.history["ended"] = "early"
             return True
-        if self.step and self.order.is_to_finish:
+        if self.step and self.is_finishing:
             self.history["ended"] = "asked"
             return True
         return False
@@ -184,6 +207,8 @@ class Run:
         for pack in self._packs(indices):
             total += self.trainable.learn(pack, 1 / labels) / labels
             tokens += pack.tokens
+        self.world.sum_gradients(self.parameters.values())
+        total, tokens = self.world.sum(total, tokens)
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), GRADIENT_NORM))
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise UserError("loss_not_a_number", step=self.step + 1)
@@ -192,7 +217,7 @@ class Run:
         self.optimizer.step()
         self.trainable.refresh()
         self.optimizer.zero_grad(set_to_none=True)
-        return total, norm, tokens
+        return total, norm, int(tokens)
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine down to zero; `step` counts from 0."""
@@ -214,10 +239,13 @@ class Run:
 
     def _probe_if_due(self) -> None:
         if self.probe.is_due and self.history.get("probed_step") != self.step:
-            self._probe(lambda: self.is_stopping or self.order.is_to_finish)
+            self._probe(lambda: self.is_asked_to_stop or self.order.is_to_finish)
 
     def _probe(self, should_stop: Callable[[], bool] | None = None) -> None:
-        self.probe.answer(self.step, self._epoch(), should_stop or (lambda: self.is_stopping))
+        if self.world.leads:
+            self.probe.answer(
+                self.step, self._epoch(), should_stop or (lambda: self.is_asked_to_stop)
+            )
         self.history["probed_step"] = self.step
 
     def validate(self) -> None:
@@ -228,11 +256,12 @@ class Run:
         self.trainable.model.eval()
         loss = 0.0
         for pack in self.validation_packs:
-            if self.is_stopping:
+            if self.is_asked_to_stop:
                 break
             loss += self.trainable.loss(pack)
         self.trainable.model.train()
-        if self.is_stopping:  # the steps before it must still be saved
+        loss, broken_off = self.world.sum(loss, self.is_asked_to_stop)
+        if broken_off:  # the steps before it must still be saved
             return
         self.history["validated_step"] = self.step
         value = loss / labels
@@ -270,10 +299,12 @@ class Run:
             tokens_per_second=round(speed, 1) if speed else None,
             seconds_left=round(tokens_left / speed) if speed else None,
             trained_tokens=self.tokens,
-            memory_bytes=psutil.Process().memory_info().rss,
+            memory_bytes=int(self.memory_bytes),
         )
 
     def save_checkpoint(self) -> None:
+        if not self.world.leads:
+            return
         facts = {"tokens": self.tokens, "history": self.history}
         checkpoint.save(self.order.folder, self.step, self.parameters, self.optimizer, facts)
         say("checkpoint", step=self.step)
@@ -286,9 +317,12 @@ class Run:
         say("progress", phase="saving", step=self.step)
         if self.history.get("validated_step") != self.step:  # ended in between, at the user's wish
             self.validate()
+        self._hear()
         if self.is_stopping:
             self.save_checkpoint()
             raise Stopped
+        if not self.world.leads:
+            return
         self.best.take(self.step)
         self.trainable.refresh()
         if (
