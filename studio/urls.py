@@ -70,6 +70,7 @@ urlpatterns = [
     path("train/<str:pk>/comparison/", long.comparison, name="wizard-comparison"),
     path("train/<str:pk>/probes/", probes.choose, name="wizard-probes"),
     path("train/<str:pk>/start/", wizard.start, name="wizard-start"),
+    path("train/<str:pk>/taste/", wizard.start_taste, name="wizard-taste"),
     path("train/<str:pk>/discard/", wizard.discard, name="wizard-discard"),
     path("train/<str:pk>/when/", waiting.draft_when, name="wizard-when"),
     # the line

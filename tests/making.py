@@ -56,3 +56,26 @@ def run_folder(
     }  # fmt: skip
     (run / "run.json").write_text(json.dumps(order))
     return run
+
+
+RATES = {
+    "precision": "bfloat16",
+    "step": {
+        "products": 1.5e-12, "elements": 1.5e-9, "attention": 1.9e-9, "logits": 3.7e-9, "calls": 4e-3,
+        "calls for examples": 3e-4, "updates": 7e-10, "reading weights": 2e-10, "gradients": 3e-9,
+    },
+    "forward": 0.4,
+    "answer": {"calls": 8e-4, "reading weights": 3.5e-10},
+    "load": {"start": 8.0, "parameters": 1e-9},
+    "write": 2e-9,
+    "memory": {"libraries": 4e8, "elements": 3.5, "attention": 0.2, "logits": 14.0},
+}  # fmt: skip
+"""What a machine with two cores told of itself (training/lm/measure.py)."""
+
+
+def measured(folder: Path, times: float = 1) -> dict:
+    """Have a data folder know a machine that trains so many times as fast as that one."""
+    step = {term: rate / times for term, rate in RATES["step"].items()}
+    told = RATES | {"step": step}
+    (folder / "speed.json").write_text(json.dumps(told))
+    return told

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from training import gate
+from training import costs, gate
 from training.chat import Renderer, read_json
 from training.errors import UserError
 from training.hub import ids, origin, presets
@@ -37,7 +37,11 @@ class Base:
     linear_sides: int = 0
     """Inputs and outputs of all linear layers but the head, summed: LoRA of rank r trains r times
     as many numbers."""
+    shape: costs.Shape | None = None
+    """None where its config does not tell it."""
     size_bytes: int = 0
+    tokenizer_bytes: int = 0
+    """Of the file that goes with each result."""
     licence: str = ""
     architecture: str = ""
     has_template: bool = False
@@ -143,7 +147,9 @@ def _read_once(base: Base, changed: tuple) -> Base:
         context_length=renderer.context_length,
         parameters=sum(math.prod(sides) for _name, sides in shapes),
         linear_sides=sum(sum(sides) for name, sides in shapes if _is_linear(name, sides)),
+        shape=costs.shape_of(renderer.config),
         size_bytes=sum(path.stat().st_size for path in weights),
+        tokenizer_bytes=(base.folder / "tokenizer.json").stat().st_size,
         licence=base.licence or (base.origin and base.origin.licence) or _licence(base.folder),
         architecture=architectures[0],
         has_template=renderer.has_own_template,

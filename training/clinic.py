@@ -97,7 +97,7 @@ def diagnose(job: Job) -> Diagnosis:
 def _cures(job: Job, error: UserError) -> list[Cure]:
     code = error.code
     if code == "out_of_memory" or (code in ENDED and _was_near_limit(job)):
-        return _less_memory(job)
+        return less_memory(job)
     if code == "loss_not_a_number":
         return [*_slower(job), Cure(BASE, opens=TO_MODEL)]
     if code in OF_LENGTH:
@@ -158,8 +158,9 @@ def _was_near_limit(job: Job) -> bool:
 
 
 # --- memory -------------------------------------------------------------------------------------
-def _less_memory(job: Job) -> list[Cure]:
-    """Return what takes less memory; what this machine should carry then comes first."""
+def less_memory(job: Job) -> list[Cure]:
+    """Return what takes less memory in a job or draft; what this machine should carry then comes
+    first."""
     found, base, counted = list(_lighter(job)), _base(job), _lengths_of(job)
     if base is None or counted is None:
         return found

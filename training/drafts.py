@@ -20,7 +20,7 @@ from training.models import DatasetVersion, Job, TokenCount, TunedModel
 Status = Job.Status
 DRAFT_FIELDS = {
     "name", "work", "method", "base", "knobs", "overflow", "version", "foundation", "probes",
-    "not_before",
+    "not_before", "is_taste",
 }  # fmt: skip
 LINKS = {"version", "foundation"}
 """Those that are rows of other tables."""
@@ -155,9 +155,8 @@ def kept(job: Job, count: TokenCount | None = None, limit: int | None = None) ->
 def usable_examples(job: Job) -> int:
     """Return how many examples are left when the limit on their length has had its say."""
     found = kept(job)
-    if found is None:
-        return job.version.example_count if job.version else 0
-    return found.used
+    used = found.used if found else job.version.example_count if job.version else 0
+    return min(used, recipe.TASTE_ROWS) if job.is_taste else used
 
 
 def blockers(job: Job) -> list[UserError]:

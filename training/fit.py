@@ -38,9 +38,8 @@ def carries(memory_bytes: int) -> bool:
 
 def takes_a_night(model: Base | Preset, method: str) -> bool:
     """Say whether a usual training is over in a night; yes until this machine was measured."""
-    work = USUAL_TOKENS * forecast.operations_per_token(model, method)
-    speed = forecast.training_flops()
-    return not speed or work / speed <= NIGHT_SECONDS
+    seconds = forecast.usual_seconds(model, method, USUAL_TOKENS)
+    return seconds is None or seconds <= NIGHT_SECONDS
 
 
 def recommended(models: Iterable[Model], method: str) -> Model | None:

@@ -267,6 +267,8 @@ class Job(Leased):
         "TunedModel", models.SET_NULL, null=True, blank=True, related_name="continuations"
     )
     """The tuned model that is trained further; none where training begins at the base."""
+    is_taste = models.BooleanField(default=False)
+    """Whether it trains a few rows only, to see that everything works (taste.py)."""
     probes = models.JSONField(default=list, blank=True)
     """Questions to be answered on the way, as the user chose them; none leaves it to us."""
     priority = models.SmallIntegerField(default=0)

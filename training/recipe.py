@@ -231,6 +231,10 @@ KNOBS = (
 BY_KEY = {knob.key: knob for knob in KNOBS}
 
 
+TASTE_ROWS = 10
+"""Examples of a taste (taste.py)."""
+
+
 class Invalid(Exception):
     """Knobs that can't be used. `errors` maps a knob's key to a sentence for the user, `sound`
     holds the numbers of the others."""

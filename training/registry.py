@@ -55,14 +55,16 @@ def prepare(job: Job) -> Path:
     lay_foundation(job)
     if job.finish_requested:
         ask_to_finish(job)
+    count = job.version.example_count
+    if job.is_taste:
+        count = min(count, recipe.TASTE_ROWS)
     order = {
         "base": str(base.folder),
         "base_name": base.name,
         "method": job.method,
         "settings": job.resolved,
-        "validation_examples": recipe.validation_count(
-            job.version.example_count, job.resolved["validation_share"]
-        ),
+        "validation_examples": recipe.validation_count(count, job.resolved["validation_share"]),
+        "most_examples": count if job.is_taste else 0,
         "overflow": job.overflow,
         "probes": job.probes,
         "checkpoint_seconds": settings.CHECKPOINT_SECONDS,

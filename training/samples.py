@@ -15,6 +15,7 @@ from training import bases, forecast, jobs, line, recipe, works
 from training.chat import Example, Message, Renderer
 from training.datasets import lengths, versions
 from training.errors import UserError
+from training.forecast import Forecast
 from training.models import DatasetVersion, Job
 
 FOLDER = Path(__file__).parent / "datasets" / "samples"
@@ -74,7 +75,7 @@ def with_examples(question: str, count: int = 5) -> str:
     return "\n\n".join([*solved, question])
 
 
-def seconds() -> int | None:
+def expected() -> Forecast | None:
     """Forecast how long the sample takes here; None until this machine has been measured."""
     try:
         base = bases.find(bases.BUILTIN.slug)
@@ -85,8 +86,7 @@ def seconds() -> int | None:
         recipe.LORA, KNOBS, examples=result["count"], context_length=base.context_length
     )
     kept = lengths.kept(result, numbers["max_length"])
-    found = forecast.forecast(base, recipe.LORA, numbers, kept)
-    return found.seconds if found else None
+    return forecast.forecast(base, recipe.LORA, numbers, kept)
 
 
 @lru_cache(maxsize=2)

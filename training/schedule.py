@@ -101,18 +101,18 @@ class Lengths:
         )
         self.counts = {(count.version_id, count.base): count.result for count in rows}
         self.base = cache(bases.find)
-        self.speed = cache(forecast.tokens_per_second)
+        self.machine = forecast.machine()
         self.seconds = cache(self._seconds)
 
     def _seconds(self, job: Job) -> float:
         """Return the forecast for what a job has still to do; inf where it is unknown."""
         counted = self.counts.get((job.version_id or "", job.base))
-        if not counted:
+        if not counted or self.machine is None:
             return inf
         try:
             base, numbers = self.base(job.base), job.resolved
             kept = lengths.kept(counted, numbers["max_length"], drops=job.overflow == recipe.DROP)
-            found = forecast.forecast(base, job.method, numbers, kept, self.speed)
+            found = forecast.forecast(base, job.method, numbers, kept, self.machine)
         except UserError:  # its base is gone: it will fail at once
             return 0
         except KeyError:  # its numbers were frozen before some knob was there

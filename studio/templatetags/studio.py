@@ -1,5 +1,6 @@
 """Tags and filters of every page: icons, chips, Korean numbers and times, errors as words."""
 
+import math
 import re
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -10,11 +11,12 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from training import bases, line, report_words, wording
 from training.errors import UserError
+from training.forecast import ONE_FIGURE_SECONDS, Forecast
 from training.models import BaseDownload, Job, JobEvent
 
 register = template.Library()
@@ -185,11 +187,28 @@ def duration(seconds: object) -> str:
     return _("{seconds}초").format(seconds=rest)
 
 
+SPANS = (
+    (120, 10, gettext_lazy("{low}~{high}초")),
+    (2 * 3600, 60, gettext_lazy("{low}~{high}분")),
+    (48 * 3600, 3600, gettext_lazy("{low}~{high}시간")),
+    (math.inf, 24 * 3600, gettext_lazy("{low}~{high}일")),
+)
+"""Longest times up to which a forecast is said so, and the seconds of its last digit or unit."""
+
+
 @register.filter
-def about(seconds: object) -> str:
-    """Return a forecast's time, no finer than it can be: whole minutes from one minute on."""
-    value = int(seconds or 0)
-    return duration(value if value < 60 else round(value / 60) * 60)
+def expected(found: Forecast) -> str:
+    """Say a forecast's time, no finer than it can be: 약 40초, 약 12~18분; one figure where both are."""
+    low, high = found.range
+    if high <= ONE_FIGURE_SECONDS:
+        return _("약 {time}").format(time=duration(max(1, high)))
+    _most, unit, words = next(span for span in SPANS if high <= span[0])
+    shortest, longest = max(1, round(low / unit)), max(1, round(high / unit))
+    if shortest == longest:
+        return _("약 {time}").format(time=duration(longest * unit))
+    written = unit if unit == 10 else 1
+    span = words.format(low=shortest * written, high=longest * written)
+    return _("약 {time}").format(time=span)
 
 
 def clock(value: datetime) -> str:

@@ -7,12 +7,12 @@ from django.urls import reverse
 
 from studio.views import effects, lines
 from studio.views.lengths import Comparison, Lengths
-from training import bases, drafts, forecast, recipe, works
+from training import bases, clinic, clinic_words, drafts, fit, forecast, recipe, taste, works
 from training.bases import Base
 from training.datasets import reports
 from training.datasets.lengths import Kept
 from training.errors import UserError
-from training.forecast import Disk, Forecast
+from training.forecast import Disk, Forecast, Machine
 from training.models import DatasetVersion, Job, TokenCount
 from training.works import Work
 
@@ -146,7 +146,32 @@ class Summary:
     def forecast(self) -> Forecast | None:
         if not self.kept or not self.base:
             return None
-        return forecast.forecast(self.base, self.job.method, self.numbers, self.kept)
+        if not self.machine:
+            return None
+        return forecast.forecast(self.base, self.job.method, self.numbers, self.kept, self.machine)
+
+    @cached_property
+    def machine(self) -> Machine | None:
+        return forecast.machine()
+
+    @cached_property
+    def taste(self) -> Forecast | None:
+        """What a taste of it takes."""
+        if not self.kept or not self.base or not self.machine:
+            return None
+        numbers, some = taste.numbers(self.job), taste.some(self.kept)
+        return forecast.forecast(self.base, self.job.method, numbers, some, self.machine)
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether this machine's memory should not do."""
+        return self.forecast is not None and not fit.carries(self.forecast.memory_bytes)
+
+    @property
+    def lighter(self) -> clinic_words.Words | None:
+        """What to change so that it takes less memory, in words."""
+        cures = clinic.less_memory(self.job)
+        return clinic_words.say(cures[0]) if cures else None
 
     @cached_property
     def start(self) -> str:

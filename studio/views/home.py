@@ -27,7 +27,7 @@ def home(request: HttpRequest) -> HttpResponse:
     context |= questions() if builtin else {}
     if found:
         return render(request, "home.html", context)
-    context |= {"sample_seconds": samples.seconds()} if builtin else {}
+    context |= {"sample": samples.expected()} if builtin else {}
     return render(request, "home_newcomer.html", context)
 
 

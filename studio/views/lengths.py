@@ -13,7 +13,7 @@ from training import bases, drafts, fit, forecast, limits, recipe
 from training.bases import Base
 from training.datasets import lengths, versions
 from training.datasets.lengths import Kept
-from training.forecast import Forecast
+from training.forecast import Forecast, Machine
 from training.limits import Way
 from training.models import DatasetVersion, Job, TokenCount
 
@@ -75,6 +75,10 @@ class Lengths:
         ways = limits.ways(self.job, self.base, self.count)
         return [self._choice(way, ways[-1]) for way in ways]
 
+    @cached_property
+    def machine(self) -> Machine | None:
+        return forecast.machine()
+
     @property
     def below(self) -> int:
         """The limit that examples are longer than."""
@@ -88,7 +92,8 @@ class Lengths:
         numbers, before = (self.numbers | {"max_length": one.limit} for one in (way, cut))
         found = forecast.effect(self.base, self.job.method, numbers, before, (way.kept, cut.kept))
         words = effects.sentence(found, has_data=True) if way is not cut else ""
-        expected = forecast.forecast(self.base, self.job.method, numbers, way.kept)
+        known = self.machine
+        expected = known and forecast.forecast(self.base, self.job.method, numbers, way.kept, known)
         return Choice(way, words if expected else "", expected, settings.MIN_EXAMPLES)
 
 

@@ -24,7 +24,7 @@ from studio.views import cards, findings, layouts, lines
 from studio.views.datasets import numbered
 from studio.views.drafts import Step, Summary
 from studio.watch_forms import ProbesForm
-from training import bases, drafts, jobs, recipe, recipe_file, samples, wording
+from training import bases, drafts, jobs, recipe, recipe_file, samples, taste, wording
 from training.datasets import holding, versions
 from training.errors import UserError
 from training.models import DatasetVersion, Job
@@ -298,6 +298,19 @@ def start(request: HttpRequest, job: Job) -> HttpResponse:
         return show_data(request, job, 422, start_error=None if is_shown else error)
     messages.success(request, lines.accepted(job))
     return redirect("model", job.pk)
+
+
+@require_POST
+@draft_view
+def start_taste(request: HttpRequest, job: Job) -> HttpResponse:
+    """맛보기 학습: a few rows first; the draft stays."""
+    try:
+        tasting = taste.start(job)
+    except UserError as error:
+        is_shown = error.code in {blocker.code for blocker in drafts.blockers(job)}
+        return show_data(request, job, 422, start_error=None if is_shown else error)
+    messages.success(request, lines.accepted(tasting))
+    return redirect("model", tasting.pk)
 
 
 @require_POST

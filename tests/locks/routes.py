@@ -111,6 +111,7 @@ ROUTES: dict[str, Route] = {
     "train/<str:pk>/comparison/": Route(OWNER, DRAFT),
     "train/<str:pk>/probes/": Route(OWNER, DRAFT, lambda mine: {"probe_1": "b"}),
     "train/<str:pk>/start/": Route(OWNER, DRAFT, answers={"POST": 422}),  # not counted yet
+    "train/<str:pk>/taste/": Route(OWNER, DRAFT, answers={"POST": 422}),  # not counted yet
     "train/<str:pk>/discard/": Route(OWNER, DRAFT),
     "train/<str:pk>/when/": Route(OWNER, DRAFT, lambda mine: {"when": "night"}),
     # the line

@@ -159,9 +159,10 @@ def test_a_job_in_each_of_its_states(owner, build, visitor, language):
 
 def test_the_built_in_base_and_the_sample(owner, build, visitor, language, monkeypatch, tiny_base):
     from training import samples
+    from training.forecast import Forecast
 
     monkeypatch.setattr(bases, "BUILTIN", replace(BUILTIN, folder=tiny_base))
-    monkeypatch.setattr(samples, "seconds", lambda: 400)
+    monkeypatch.setattr(samples, "expected", lambda: Forecast(400, 0, False))
     client = visitor(owner)
     check(client.get("/"), language)
     check(client.post("/train/sample/", follow=True), language)

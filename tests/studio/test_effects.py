@@ -11,7 +11,6 @@ from training.forecast import Disk, Effect
 from training.models import Job, TokenCount
 
 HTMX = {"HX-Request": "true"}
-SPEED = '{"gigaflops": 900}'
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def test_what_is_not_known_is_not_said():
 
 
 def test_autosave_brings_the_words_to_each_knob(signed_in, draft, settings):
-    (settings.DATA / "speed.json").write_text(SPEED)
+    making.measured(settings.DATA)
     save(signed_in, draft)
     TokenCount.objects.update(status="ready", result=making.lengths((400_000_000, 30, 10)))
     draft.refresh_from_db()

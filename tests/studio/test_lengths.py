@@ -72,7 +72,7 @@ def test_where_nothing_is_too_long_there_is_nothing_to_choose(signed_in, draft):
 
 
 def test_each_way_says_what_it_leaves_and_costs(signed_in, draft, settings):
-    (settings.DATA / "speed.json").write_text('{"gigaflops": 1}')
+    making.measured(settings.DATA, 0.01)
     counted(draft)
     said = section(page_of(signed_in, draft))
     assert "예제 10개가 256토큰보다 깁니다." in said
@@ -146,10 +146,10 @@ def test_a_way_that_leaves_too_few_says_so(signed_in, draft):
 
 
 def test_a_way_that_this_machine_may_not_carry_says_so(signed_in, draft, settings, monkeypatch):
-    (settings.DATA / "speed.json").write_text('{"gigaflops": 1}')
+    making.measured(settings.DATA, 0.01)
     counted(draft)
     assert "모자랄 수 있습니다" not in section(page_of(signed_in, draft))
-    monkeypatch.setattr(fit.psutil, "virtual_memory", lambda: type("M", (), {"total": 2**30})())
+    monkeypatch.setattr(fit.psutil, "virtual_memory", lambda: type("M", (), {"total": 2**28})())
     assert "이 컴퓨터에서는 모자랄 수 있습니다" in section(page_of(signed_in, draft))
 
 

@@ -8,6 +8,7 @@ from django.utils import timezone, translation
 
 from studio.templatetags import studio as tags
 from training.errors import UserError
+from training.forecast import Forecast
 
 
 @pytest.mark.parametrize(
@@ -121,3 +122,15 @@ def test_the_log_says_how_a_run_is_computed():
 def test_an_absurd_number_is_told_by_its_size():
     assert tags.plain(4.839119998632853e18) == "4.839e+18"
     assert tags.plain(0.00000241) == "0.00000241"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "doubt", "said"),
+    [
+        (0, 0.2, "약 1초"), (40, 0.25, "약 40초"), (70, 0.25, "약 50~90초"), (900, 0.2, "약 12~18분"),
+        (150, 0.12, "약 2~3분"), (120, 0.1, "약 2분"), (9000, 0.25, "약 2~3시간"),
+        (260_000, 0.25, "약 2~4일"),
+    ],
+)  # fmt: skip
+def test_a_forecast_is_said_no_finer_than_it_can_be(seconds, doubt, said):
+    assert tags.expected(Forecast(seconds, 0, False, doubt)) == said

@@ -210,7 +210,7 @@ def test_once_counted_the_summary_says_what_will_be_cut_and_opens_the_start(
     signed_in, ready, settings
 ):
     counted((37, 20, 10), (2, 900, 10), (1, 900, 600))
-    (settings.DATA / "speed.json").write_text('{"gigaflops": 900}')
+    making.measured(settings.DATA)
     page = signed_in.get(at(ready, "summary") + "?start=1", headers=HTMX).text
     assert "예상 시간" in page and "이 컴퓨터의 속도 기준" in page
     assert "예제 2개가" in page and "예제 1개는" in page and "답변이 들어오지 않아" in page

@@ -7,7 +7,7 @@ import making
 import pytest
 from django.utils import timezone
 
-from training import forecast, line, schedule, tasks, wire
+from training import line, schedule, tasks, wire
 from training.models import Heartbeat, Job, TokenCount
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +20,7 @@ NUMBERS = {
 def counted(version, data, models_folder, monkeypatch):
     """Data that was counted, on a machine that was measured."""
     monkeypatch.setattr(tasks, "ring", lambda *_: None)
-    (data / "speed.json").write_text('{"gigaflops": 1, "precision": "float32"}')
+    making.measured(data, 0.01)
     result = making.lengths((240, 2000, 16))
     TokenCount.objects.create(version=version, base="tiny", status="ready", result=result)
 
@@ -64,7 +64,7 @@ def test_a_job_begins_when_those_before_it_have_ended(job, now):
     job(minute=2)
     job(minute=3)
     length = seconds(first)
-    assert length > forecast.START_SECONDS
+    assert length > 100
     assert starts(now) == {"1": 100, "2": 100 + length, "3": 100 + 2 * length}
     assert schedule.slots()[first.pk].end == now + timedelta(seconds=100 + length)
 

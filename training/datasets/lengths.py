@@ -4,6 +4,8 @@ Encoded examples go in, a result as JSON comes out; from the result a limit is a
 exactly, without the examples. Knows neither Django nor torch.
 """
 
+import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -87,6 +89,22 @@ class Kept:
     """Of the used ones."""
     longest_used: int
     """Tokens."""
+    squares: int = 0
+    """Of the used ones' tokens, summed: what attention costs."""
+    labels: int = 0
+    """Tokens that are trained, about."""
+    answer: int = 0
+    """Tokens of the middle one of all answers."""
+    shares: tuple[tuple[int, float], ...] = ()
+    """Part of the tokens that so many examples have in common with one another, by how many."""
+
+    def shared(self, together: float) -> float:
+        """Return which part of the tokens is spared where so many examples go through together."""
+        for (few, low), (many, high) in itertools.pairwise(((1, 0.0), *self.shares)):
+            if together <= many:
+                place = math.log(max(1.0, together) / few) / math.log(many / few)
+                return low + place * (high - low)
+        return self.shares[-1][1] if self.shares else 0.0
 
 
 def kept(result: dict, limit: int, *, drops: bool = False) -> Kept:
@@ -105,6 +123,10 @@ def kept(result: dict, limit: int, *, drops: bool = False) -> Kept:
         used=_total(whole) + trimmed,
         tokens=sum(length * times for length, times in whole) + trimmed * limit,
         longest_used=limit if trimmed else max((length for length, _times in whole), default=0),
+        squares=sum(length**2 * times for length, times in whole) + trimmed * limit**2,
+        labels=result["answers"]["tokens"] * (_total(whole) + trimmed) // max(1, _total(answered)),
+        answer=result["answers"]["median"],
+        shares=tuple((int(size), share) for size, share in result.get("shared", [])),
     )
 
 

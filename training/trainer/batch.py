@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from training.chat import IGNORED, Renderer
+from training.chat import IGNORED, Example, Renderer
 from training.datasets import store
 from training.errors import UserError
 from training.lm.fast.attention import Span
@@ -38,19 +38,20 @@ class Corpus:
         return int(self.starts[index + 1] - self.starts[index])
 
 
-def read(folder: Path, renderer: Renderer, max_length: int, overflow: str = "cut") -> Corpus:
-    """Tokenise every example of a data folder; longer than `max_length` tokens is cut, or dropped.
+def read(
+    folder: Path, renderer: Renderer, max_length: int, overflow: str = "cut", most: int = 0
+) -> Corpus:
+    """Tokenise every example of a data folder, or `most` of them from all over it; longer than
+    `max_length` tokens is cut, or dropped.
 
     Raises: UserError `example_too_long` where `overflow` is "fail".
     """
     ids, labels, lengths, rows = [], [], [], []
     lost = cut = 0
-    examples = store.iterate(folder)
-    for begin in count(0, CHUNK):
-        chunk = list(islice(examples, CHUNK))
-        if not chunk:
-            break
-        for row, encoded in enumerate(renderer.encode_many(chunk), begin):
+    examples = _numbered(folder, most)
+    while chunk := list(islice(examples, CHUNK)):
+        places, texts = zip(*chunk, strict=True)
+        for row, encoded in zip(places, renderer.encode_many(texts), strict=True):
             if len(encoded.ids) > max_length:
                 if overflow == "fail":
                     raise UserError("example_too_long", max_length=max_length)
@@ -72,6 +73,15 @@ def read(folder: Path, renderer: Renderer, max_length: int, overflow: str = "cut
         np.concatenate(ids or [empty]), np.concatenate(labels or [empty]), starts, np.asarray(rows),
         lost, cut,
     )  # fmt: skip
+
+
+def _numbered(folder: Path, most: int) -> Iterator[tuple[int, Example]]:
+    """Yield examples with their rows: all, or `most` at even distances."""
+    total = len(store.view(folder)) if most else 0
+    wanted = {place * total // most for place in range(most)} if total > most else None
+    for row, example in enumerate(store.iterate(folder)):
+        if wanted is None or row in wanted:
+            yield row, example
 
 
 def split(examples: int, validation: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -30,6 +30,8 @@ class Order:
     lora_alpha: int = 32
     overflow: str = "cut"
     """cut at max_length, drop the example, or fail the run."""
+    most_examples: int = 0
+    """How many rows from all over the data are trained at most; 0 takes all."""
     checkpoint_seconds: float = 60
     """0 writes a checkpoint after every step."""
     patience: int = 0
@@ -53,6 +55,7 @@ class Order:
             method=content["method"],
             validation_examples=content["validation_examples"],
             checkpoint_seconds=content["checkpoint_seconds"],
+            most_examples=content.get("most_examples", 0),
             overflow=content.get("overflow", "cut"),
             probes=tuple(content.get("probes", ())),
             **known,

@@ -66,7 +66,7 @@ def _save_tokenizer(base: Path, renderer: Renderer, part: Path) -> None:
 
 
 def _card(order: Order, metrics: dict) -> str:
-    figures = "\n".join(f"- {key}: {value}" for key, value in metrics.items())
+    figures = "\n".join(f"- {key}: {value}" for key, value in metrics.items() if key != "seconds")
     kind = "PEFT LoRA adapter" if order.method == LORA else "transformers model"
     return (
         f"# Fine-tuned from {order.base_name}\n\n{kind}, made with Dadeum.\n\n"

@@ -1,9 +1,11 @@
 """The loop: plan, packs, loss, step; metrics on the way, a checkpoint now and then, a result."""
 
 import math
+import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import psutil
@@ -28,12 +30,15 @@ CHECKPOINT_SHARE = 20
 
 
 TOLD = (
-    "loss", "validation_loss", "first_validation_loss", "tokens_per_second", "best_step", "ended"
+    "loss", "validation_loss", "first_validation_loss", "tokens_per_second", "best_step", "ended",
+    "seconds",
 )  # fmt: skip
 """What of a run's history is told of its result."""
 
 
 def _rounded(value):
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
     return round(value, 4) if isinstance(value, float) else value
 
 
@@ -75,6 +80,19 @@ class Run:
         self.is_stopping, self.is_finishing = bool(stop), bool(finish)
         return bool(due)
 
+    @contextmanager
+    def _clock(self, part: str) -> Iterator[None]:
+        """Add the seconds that something takes to those of a part of the run, over all attempts."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._took(part, time.monotonic() - begun)
+
+    def _took(self, part: str, seconds: float) -> None:
+        known = self.history.setdefault("seconds", {})
+        known[part] = known.get(part, 0.0) + seconds
+
     # --- before ---------------------------------------------------------------------------------
     def prepare(self) -> None:
         """Read the data, load the model, and go on from the last checkpoint if there is one."""
@@ -82,15 +100,37 @@ class Run:
         self._stop_if_asked()
         say("progress", phase="reading")
         self.renderer = Renderer(order.weights)
-        self.corpus = batch.read(order.examples, self.renderer, order.max_length, order.overflow)
+        self.corpus = batch.read(
+            order.examples, self.renderer, order.max_length, order.overflow, order.most_examples
+        )
+        train = self.split()
+        self._stop_if_asked()
+        say("progress", phase="loading", total_steps=self.plan.total_steps)
+        self.load()
+        self._stop_if_asked()
+        self._resume()
+        self.best = Best(order, self.parameters, self.history, self.world.leads)
+        self.probe = Probe(order, self.renderer, self.corpus, self.validation, self.trainable)
+        self._say_start(train)
+        self._took("start", time.time() - psutil.Process().create_time())
+
+    def split(self) -> np.ndarray:
+        """Part the corpus and plan the steps; return the examples to train.
+
+        Raises: UserError `no_example_left`.
+        """
+        order = self.order
         train, self.validation = batch.split(
             len(self.corpus), order.validation_examples, order.seed
         )
         if not len(train):
             raise UserError("no_example_left", max_length=order.max_length)
         self.plan = batch.Plan(train, order.epochs, order.batch_size, order.seed)
-        self._stop_if_asked()
-        say("progress", phase="loading", total_steps=self.plan.total_steps)
+        return train
+
+    def load(self) -> None:
+        """Make the model, its optimiser and what is checked on the way ready."""
+        order = self.order
         dtype = self.world.choice((torch.float32, torch.bfloat16), lm.training_dtype)
         self.trainable = lm.prepare(
             order.weights, order.method, rank=order.lora_rank, alpha=order.lora_alpha, seed=order.seed,
@@ -103,11 +143,6 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=order.learning_rate, weight_decay=0.0, fused=True
         )
-        self._stop_if_asked()
-        self._resume()
-        self.best = Best(order, self.parameters, self.history, self.world.leads)
-        self.probe = Probe(order, self.renderer, self.corpus, self.validation, self.trainable)
-        self._say_start(train)
 
     def _packs(self, indices: np.ndarray) -> Iterator[batch.Pack]:
         """Yield this process's part of some examples."""
@@ -160,6 +195,7 @@ class Run:
             started = time.monotonic()
             loss, norm, tokens = self.one_step(self.plan.step(self.step))
             seconds = time.monotonic() - started
+            self._took("steps", seconds)
             self.step += 1
             self.tokens += tokens
             is_last = self._is_at_the_end
@@ -174,7 +210,8 @@ class Run:
             is_due = self._hear(not is_last and time.monotonic() - saved_at >= pause)
             if self.is_stopping or is_due:
                 begun = time.monotonic()
-                self.save_checkpoint()
+                with self._clock("saving"):
+                    self.save_checkpoint()
                 saved_at, save_cost = time.monotonic(), time.monotonic() - begun
                 self._probe_if_due()
                 self._hear()
@@ -243,9 +280,10 @@ class Run:
 
     def _probe(self, should_stop: Callable[[], bool] | None = None) -> None:
         if self.world.leads:
-            self.probe.answer(
-                self.step, self._epoch(), should_stop or (lambda: self.is_asked_to_stop)
-            )
+            with self._clock("answers"):
+                self.probe.answer(
+                    self.step, self._epoch(), should_stop or (lambda: self.is_asked_to_stop)
+                )
         self.history["probed_step"] = self.step
 
     def validate(self) -> None:
@@ -253,13 +291,8 @@ class Run:
         if not len(self.validation):
             return
         labels = batch.label_count(self.corpus, self.validation)
-        self.trainable.model.eval()
-        loss = 0.0
-        for pack in self.validation_packs:
-            if self.is_asked_to_stop:
-                break
-            loss += self.trainable.loss(pack)
-        self.trainable.model.train()
+        with self._clock("validation"):
+            loss = self.forward(self.validation_packs)
         loss, broken_off = self.world.sum(loss, self.is_asked_to_stop)
         if broken_off:  # the steps before it must still be saved
             return
@@ -271,6 +304,17 @@ class Run:
         self.history.setdefault("first_validation_loss", value)
         say("validation", step=self.step, epoch=self._epoch(), validation_loss=value)
         self.best.see(self.step, value, is_last=self._is_at_the_end)
+
+    def forward(self, packs: Iterable[batch.Pack]) -> float:
+        """Return the summed loss of packs, without training on them; of fewer when asked to stop."""
+        loss = 0.0
+        self.trainable.model.eval()
+        for pack in packs:
+            if self.is_asked_to_stop:
+                break
+            loss += self.trainable.loss(pack)
+        self.trainable.model.train()
+        return loss
 
     # --- what it says ---------------------------------------------------------------------------
     def _remember_speed(self, tokens: int, seconds: float) -> None:
@@ -333,6 +377,7 @@ class Run:
         metrics = {key: _rounded(self.history[key]) for key in TOLD if key in self.history} | {
             "trained_tokens": self.tokens,
             "steps": self.step,
+            "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         }
         result.save(self.trainable, self.order, self.renderer, metrics)
         say("done", step=self.step, **metrics)
