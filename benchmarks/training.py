@@ -1,14 +1,15 @@
 """Real (non-padding) tokens a second of a training, beside the peers.
 
     .venv/bin/python benchmarks/training.py [--method lora|full] [--steps 8] [--base FOLDER] [--rows FILE]
-        [--peer trl_sft=PYTHON] [--peer llama_factory=PYTHON] [--rounds 2] [--quality 100]
+        [--peer trl_sft=PYTHON] [--peer llama_factory=PYTHON] [--rounds 2] [--quality 100] [--beside 1]
 
 The same base, examples, order, LoRA (rank 16) and effective batch (8); each in a process of its own, one
 after the other, in turns. Trainer of transformers runs in this environment; a peer given with --peer runs
 in the environment of that interpreter. ROWS is a file of {"prompt", "completion"} lines; without one,
 examples of mixed lengths are made (mixed.py). A table is printed: the median of the steps after the first
-two. --quality N compares N steps with the same run computed plainly in fp32. Close everything
-else that uses the processor.
+two, and what an epoch of these rows would take. --beside N has N processes count without end
+meanwhile, as a machine that does something else too. --quality N compares N steps with the same run
+computed plainly in fp32. Close everything else that uses the processor.
 """
 
 import argparse
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--quality", type=int, default=0)
+    parser.add_argument("--beside", type=int, default=0)
     parser.add_argument("--peer", action="append", default=[])
     parser.add_argument("--ours", choices=(OURS, PLAIN), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -112,7 +114,14 @@ def run(name: str, folder: Path, told: argparse.Namespace, steps: int) -> dict:
         ]  # fmt: skip
     begun = time.perf_counter()
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(told.beside)
+    ]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    finally:
+        for one in busy:
+            one.kill()
     if ended.returncode:
         raise SystemExit(f"{name}: {ended.stderr[-2000:]}")
     return json.loads(ended.stdout.splitlines()[-1]) | {"wall": time.perf_counter() - begun}
@@ -168,7 +177,8 @@ def measure(folder: Path, told: argparse.Namespace, lengths: list[int]) -> None:
     )
     print(f"best bf16 matrix product: {peak:,.0f} GFLOPS\n")
     print(
-        f"{'':22} {'tokens/s':>16} {'ours is':>8} {'peak MB':>8} {'of GEMM':>8} {'loss of last':>12}"
+        f"{'':22} {'tokens/s':>16} {'ours is':>8} {'epoch s':>8} {'peak MB':>8} {'of GEMM':>8} "
+        f"{'loss of last':>12}"
     )
     speeds = {
         name: [statistics.median(t / s for t, s in zip(tokens[2:], one["seconds"][2:], strict=False))
@@ -180,7 +190,7 @@ def measure(folder: Path, told: argparse.Namespace, lengths: list[int]) -> None:
         mean = statistics.mean(speeds[name])
         print(
             f"{name:22} {' / '.join(f'{s:.0f}' for s in speeds[name]):>16} "
-            f"{statistics.mean(speeds[OURS]) / mean:>7.2f}x {max(o['peak_mb'] for o in all_):>8,.0f} "
+            f"{statistics.mean(speeds[OURS]) / mean:>7.2f}x {sum(lengths) / mean:>8,.0f} {max(o['peak_mb'] for o in all_):>8,.0f} "
             f"{mean * flops / peak:>7.0%} {all_[0]['losses'][-1]:>12.4f}"
         )
     one = found[OURS][0]

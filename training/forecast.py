@@ -4,6 +4,7 @@ In: the base's shape, the recipe, the lengths of the examples. What each term of
 is measured on this machine (lm/measure.py); finished trainings tell by how much that was wrong.
 """
 
+import fcntl
 import json
 import math
 import shutil
@@ -408,8 +409,17 @@ def _is_training() -> bool:
 
 
 def measure(_: str = "") -> None:
-    """Measure this machine (the light lane's work); one that a training disturbed counts only where
-    there is no other."""
+    """Measure this machine (the light lane's work), once at a time; one that a training disturbed
+    counts only where there is no other."""
+    with (settings.DATA / "speed.asked").open("a") as asked:
+        try:
+            fcntl.flock(asked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # a slow machine, and asked again meanwhile
+            return
+        _measure()
+
+
+def _measure() -> None:
     target = settings.DATA / "speed.json"
     was_disturbed = _is_training()
     outcome = supervise(

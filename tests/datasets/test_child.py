@@ -127,10 +127,17 @@ def test_a_url_that_may_not_be_fetched_leaves_a_sentence(tmp_path, server):
     assert (code, said[-1]["code"]) == (2, "url_private")
 
 
-def test_the_child_needs_neither_django_nor_torch(tmp_path):
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        ("training.datasets.child, training.datasets.fetch", "numpy"),
+        ("training.datasets.count", "torch"),
+    ],
+)
+def test_the_children_need_neither_django_nor_torch(modules, heavy):
     code = (
-        "import sys, training.datasets.child, training.datasets.count, training.datasets.fetch;"
-        "print([name for name in ('django', 'torch', 'transformers', 'numpy')"
+        f"import sys, {modules};"
+        f"print([name for name in ('django', 'torch', 'transformers', '{heavy}')"
         " if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
