@@ -82,8 +82,9 @@ def seconds() -> int | None:
         return None
     result = _lengths(base.folder)
     numbers = recipe.resolve(
-        recipe.LORA, KNOBS, examples=result["count"], context_length=base.context_length
-    )
+        recipe.LORA, KNOBS, examples=result["count"], context_length=base.context_length,
+        parameters=base.parameters,
+    )  # fmt: skip
     kept = lengths.kept(result, numbers["max_length"])
     found = forecast.forecast(base, recipe.LORA, numbers, kept)
     return found.seconds if found else None
