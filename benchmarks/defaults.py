@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", default="smollm2-135m-instruct")
     parser.add_argument("--chats", type=Path)
-    parser.add_argument("--results", type=Path, default=Path("defaults.jsonl"))
+    parser.add_argument("--results", type=Path, default=ROOT / "data/defaults.jsonl")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--full", action="store_true")
     told = parser.parse_args()
@@ -112,15 +112,14 @@ def read(path: Path) -> list[dict]:
 
 
 def jobs_left(told: argparse.Namespace, base) -> list[tuple[Cell, str, Numbers]]:
-    """Return what has no result yet with the numbers that it would have now, ours first."""
+    """Return what has no result yet with the numbers that it would have now."""
     known = [(Cell.of(one), one["name"], Numbers.of(one)) for one in read(told.results)]
     every = [
         (cell, name, numbers)
         for cell in cells(told.full, bool(told.chats))
         for name, numbers in {OURS: ours(base, cell.examples), **PEERS}.items()
     ]
-    left = [job for job in every if job not in known]
-    return sorted(left, key=lambda job: (job[0].seed, job[1] != OURS))
+    return [job for job in every if job not in known]
 
 
 def cells(is_full: bool, has_chats: bool) -> list[Cell]:
@@ -261,18 +260,21 @@ def measure(job, asked: list[dict], folder: Path) -> dict:
 
 
 def table(found: list[dict]) -> str:
-    """Return each tool's mean over seeds: exact answers and loss, by task and number of examples."""
+    """Return in Markdown the share of exact answers, with loss and number of seeds, by task and examples."""
     columns = sorted({(one["task"], one["examples"]) for one in found})
-    lines = [f"{'':28}" + "".join(f"{task[:9]} {examples:>5}  " for task, examples in columns)]
+    lines = ["| | " + " | ".join(f"{task}, {examples:,}" for task, examples in columns) + " |"]
+    lines.append("|---" + "|--:" * len(columns) + "|")
     for name in (OURS, *PEERS):
-        line = f"{name:28}"
-        for column in columns:
-            mine = [o for o in found if o["name"] == name and (o["task"], o["examples"]) == column]
-            exact = statistics.mean(o["exact"] for o in mine) if mine else float("nan")
-            loss = statistics.mean(o["loss"] for o in mine) if mine else float("nan")
-            line += f"{exact:>7.0%} {loss:6.3f}  "
-        lines.append(line)
+        lines.append(f"| {name} | " + " | ".join(mean(found, name, *one) for one in columns) + " |")
     return "\n".join(lines)
+
+
+def mean(found: list[dict], name: str, task: str, examples: int) -> str:
+    mine = [o for o in found if (o["name"], o["task"], o["examples"]) == (name, task, examples)]
+    if not mine:
+        return "–"
+    exact, loss = (statistics.mean(one[key] for one in mine) for key in ("exact", "loss"))
+    return f"{exact:.0%} ({loss:.2f}, {len(mine)})"
 
 
 if __name__ == "__main__":
