@@ -109,7 +109,7 @@ def test_the_printed_call_trains_a_model_that_loads(studio, secret, api, file_ur
     assert job["status"] in ("validating_files", "queued")
     ended = poll(lambda: api.get(f"/training/fine_tune/{job['id']}"), "succeeded", 180)
     assert ended["trained_tokens"] > 0 and ended["error"] is None
-    assert ended["hyperparameters"]["n_epochs"] == 3
+    assert ended["hyperparameters"]["n_epochs"] == 5
     assert ended["fine_tuned_model"].startswith("ft:tiny:dadeum:custom-name:")
     name = ended["fine_tuned_model"]
     assert [model["id"] for model in api.get("/models").json()["data"]][:2] == [name, "tiny"]

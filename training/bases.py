@@ -77,6 +77,8 @@ BUILTIN = Base(
     is_builtin=True,
 )
 
+UNKNOWN = Base(slug="", name="", folder=Path(), context_length=2048)
+
 
 def catalogue() -> list[Base]:
     """Return every base on this machine, the built-in one first, refused ones last."""
@@ -110,6 +112,14 @@ def find(slug: str) -> Base:
     if repo := ids.repo_of(wanted):
         raise UserError("base_not_downloaded", repo=repo)
     raise UserError("base_missing", slug=slug)
+
+
+def known(slug: str) -> Base:
+    """Return the base of a slug, or UNKNOWN where it can't be used (any more)."""
+    try:
+        return find(slug)
+    except UserError:
+        return UNKNOWN
 
 
 def _base(folder: Path) -> Base:

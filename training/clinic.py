@@ -236,7 +236,8 @@ def _slower(job: Job) -> Iterator[Cure]:
     """Lower the learning rate, to the usual one where it was far above, and lengthen the warm-up."""
     now = numbers(job)
     rate, warmup = now["learning_rate"], now["warmup_ratio"]
-    slower = max(LEAST_RATE, min(rate / SLOWER_TIMES, recipe.LEARNING_RATES[job.method]))
+    usual = recipe.automatic_learning_rate(job.method, bases.known(job.base).parameters)
+    slower = max(LEAST_RATE, min(rate / SLOWER_TIMES, usual))
     slower = float(f"{slower:.2g}")
     longer = min(MOST_WARMUP, max(MORE_WARMUP, 2 * warmup))
     if slower < rate:

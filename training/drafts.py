@@ -115,16 +115,13 @@ def fingerprint(job: Job) -> str:
 def resolved(job: Job, without: str = "", base: Base | None = None) -> dict:
     """Return the numbers that the draft would run with, as far as they are known; those that it
     would run with if the knob `without` were left to us, or with another base."""
-    try:
-        context_length = (base or bases.find(job.base)).context_length
-    except UserError:
-        context_length = 2048
+    base = base or bases.known(job.base)
     examples = job.version.example_count if job.version else settings.MIN_EXAMPLES
     knobs = {key: value for key, value in job.knobs.items() if key != without}
     knobs |= _of_foundation(job)
     return recipe.resolve(
-        job.method, knobs, examples=examples, context_length=context_length,
-        more_epochs=works.more_epochs(job.work),
+        job.method, knobs, examples=examples, context_length=base.context_length,
+        parameters=base.parameters, more_epochs=works.more_epochs(job.work),
     )  # fmt: skip
 
 

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 AUTO = "auto"
 LORA, FULL = "lora", "full"
 LEARNING_RATES = {LORA: 2e-4, FULL: 2e-5}
+"""Of a base of USUAL_PARAMETERS; others want another (`automatic_learning_rate`)."""
+USUAL_PARAMETERS = 7e9
+GROWTH = 0.4
+"""A tenth of the parameters wants 10 ** 0.4 = 2.5 times the rate, never more than HIGHEST_TIMES it."""
+HIGHEST_TIMES = 5
+USUAL_EPOCHS = 3
+LEAST_LOOKS, MOST_LOOKS = 1000, 25_000
+"""Examples that auto lets the model see, each time counted, at 25 epochs at most and one at least."""
 SEED = 42
 SHAPE = ("lora_rank", "lora_alpha")
 """Knobs that a tuned model has for good: training it further can't change them."""
@@ -98,7 +106,9 @@ KNOBS = (
         "int",
         1,
         50,
-        _("예제 수에 맞춥니다. 보통 3번이고, 예제가 적으면 더 많이, 아주 많으면 더 적게 봅니다."),
+        _(
+            "예제 수에 맞춥니다. 보통 3번이고, 예제가 적으면 모두 1,000개를 볼 때까지 더 많이(25번까지), 아주 많으면 더 적게 봅니다."
+        ),
         counters=("번", "회"),
     ),
     Knob(
@@ -124,7 +134,9 @@ KNOBS = (
         "float",
         1e-7,
         1e-1,
-        _("방법에 맞춥니다. PEFT는 0.0002, Full은 0.00002입니다."),
+        _(
+            "방법과 기본 모델의 크기에 맞춥니다. 매개변수가 70억 개이면 PEFT는 0.0002, Full은 0.00002이고, 더 작은 모델에서는 다섯 배까지 높입니다."
+        ),
     ),
     Knob(
         "max_length",
@@ -310,18 +322,19 @@ def _number(knob: Knob, text: str) -> float | int | None:
 
 
 def resolve(
-    method: str, knobs: Mapping, *, examples: int, context_length: int, more_epochs: int = 0
-) -> dict:
+    method: str, knobs: Mapping, *, examples: int, context_length: int, parameters: int = 0,
+    more_epochs: int = 0,
+) -> dict:  # fmt: skip
     """Return a number for every knob of the method: the user's, or what auto makes of the facts.
 
-    `examples` counts before the validation split; `context_length` is in tokens; `more_epochs` is
-    what a kind of work adds to auto (works.py).
+    `examples` counts before the validation split; `context_length` is in tokens, `parameters` are the
+    base's (0: not known); `more_epochs` is what a kind of work adds to auto (works.py).
     """
     values = dict(knobs)
     automatic = {
         "epochs": lambda: automatic_epochs(examples) + more_epochs,
         "batch_size": lambda: 8,
-        "learning_rate": lambda: LEARNING_RATES[method],
+        "learning_rate": lambda: automatic_learning_rate(method, parameters),
         "max_length": lambda: min(context_length, LONGEST),
         "lora_rank": lambda: 16,
         "lora_alpha": lambda: 2 * values["lora_rank"],
@@ -338,13 +351,22 @@ def resolve(
     return {knob.key: values[knob.key] for knob in knobs_of(method)}
 
 
+def automatic_learning_rate(method: str, parameters: int) -> float:
+    """The smaller the base, the higher, to one digit: LoRA's is a line between logarithms through 1e-3 for
+    135M parameters (benchmarks/defaults.py), 2e-4 for 7B and 1e-4 for 33B (QLoRA, Dettmers et al. 2023);
+    all weights want a tenth of it (Schulman et al., LoRA Without Regret, 2025). Not known: as 7B."""
+    times = (USUAL_PARAMETERS / (parameters or USUAL_PARAMETERS)) ** GROWTH
+    return float(f"{LEARNING_RATES[method] * min(times, HIGHEST_TIMES):.0e}")
+
+
 def automatic_epochs(examples: int) -> int:
-    """The rule of OpenAI's fine-tuning cookbook: three, more for few rows, fewer for very many."""
-    if examples * 3 < 100:
-        return min(25, max(1, 100 // max(examples, 1)))
-    if examples * 3 > 25_000:
-        return max(1, 25_000 // examples)
-    return 3
+    """The rule of OpenAI's fine-tuning cookbook (three, more for few rows, fewer for very many), but few
+    rows are seen until 1,000 were seen in all, not 100: early stopping ends what is too much."""
+    if examples * USUAL_EPOCHS < LEAST_LOOKS:
+        return min(25, math.ceil(LEAST_LOOKS / max(examples, 1)))
+    if examples * USUAL_EPOCHS > MOST_LOOKS:
+        return max(1, MOST_LOOKS // examples)
+    return USUAL_EPOCHS
 
 
 def automatic_validation_share(examples: int) -> float:

@@ -83,8 +83,9 @@ def expected() -> Forecast | None:
         return None
     result = _lengths(base.folder)
     numbers = recipe.resolve(
-        recipe.LORA, KNOBS, examples=result["count"], context_length=base.context_length
-    )
+        recipe.LORA, KNOBS, examples=result["count"], context_length=base.context_length,
+        parameters=base.parameters,
+    )  # fmt: skip
     kept = lengths.kept(result, numbers["max_length"])
     return forecast.forecast(base, recipe.LORA, numbers, kept)
 

@@ -11,7 +11,7 @@ from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError
 
-from training import clinic_words, naming, recipe, report_words, schedule, wording
+from training import bases, clinic_words, naming, recipe, report_words, schedule, wording
 from training.bases import Base
 from training.datasets import store, versions
 from training.models import DataReport, DatasetVersion, Job, TunedModel
@@ -224,7 +224,7 @@ def hyperparameters(row: Job) -> dict:
     """Return the three main numbers: those of the run, or what was chosen, or "auto"."""
     numbers = row.knobs | row.resolved
     rate = numbers.get("learning_rate", recipe.AUTO)
-    usual = recipe.LEARNING_RATES[row.method]
+    usual = recipe.automatic_learning_rate(row.method, bases.known(row.base).parameters)
     return {
         "n_epochs": numbers.get("epochs", recipe.AUTO),
         "batch_size": numbers.get("batch_size", recipe.AUTO),

@@ -51,7 +51,7 @@ def test_once_its_data_is_read_and_counted_it_waits_in_line_with_its_numbers(
     job = get(api, job)
     assert job["status"] == "queued"
     assert job["hyperparameters"] == {
-        "n_epochs": 2, "batch_size": 8, "learning_rate": 0.0003, "learning_rate_multiplier": 1.5,
+        "n_epochs": 2, "batch_size": 8, "learning_rate": 0.0003, "learning_rate_multiplier": 0.3,
     }  # fmt: skip
     assert job["method"]["supervised"]["hyperparameters"] == job["hyperparameters"]
 
@@ -129,7 +129,7 @@ def test_the_minimum_counts_what_is_left_when_long_examples_go(api, files, light
 def test_a_finished_job_names_its_model(api, user, tuned_of):
     tuned = tuned_of(user, "민원 분류 2")
     tuned.job.progress = {"trained_tokens": 1234, "seconds_left": 0}
-    tuned.job.resolved = {"epochs": 3, "batch_size": 8, "learning_rate": 2e-4, "seed": 7}
+    tuned.job.resolved = {"epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "seed": 7}
     tuned.job.save()
     job = get(api, f"ftjob-{tuned.job_id}")
     assert job["fine_tuned_model"] == f"ft:tiny:dadeum:민원-분류-2:{tuned.pk[:8]}"

@@ -52,7 +52,7 @@ def test_autosave_brings_the_words_to_each_knob(signed_in, draft, settings):
     save(signed_in, draft)
     TokenCount.objects.update(status="ready", result=making.lengths((400_000_000, 30, 10)))
     draft.refresh_from_db()
-    page = save(signed_in, draft, epochs="6", learning_rate="0.001")
+    page = save(signed_in, draft, epochs="50", learning_rate="0.001")
     assert "추천값과 비교하면 시간 약 2배 · 메모리 그대로" in beside(page, "epochs")
     assert "시간 그대로 · 메모리 그대로" in beside(page, "learning_rate")
     assert beside(page, "batch_size") == "" and 'id="effect-seed" hx-swap-oob' in page

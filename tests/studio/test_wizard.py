@@ -404,7 +404,7 @@ def test_a_recommendation_is_told_in_step_two_and_gives_way_to_the_user(signed_i
     page = signed_in.get(at(ready, "model")).text
     assert "«분류»에는 학습 반복을 자동보다 2번 더 하기를" in page
     assert "«분류»에 권장하는 대로 여기에 2번을 더합니다" in page and 'placeholder="권장"' in page
-    assert re.search(r'<dd>5번\s*<span class="help">권장</span>', page)
+    assert re.search(r'<dd>27번\s*<span class="help">권장</span>', page)
     form = {"name": "민원", "base": base, "mode": "manual", "epochs": "2"}
     said = signed_in.post(at(ready, "model"), form, headers=HTMX).text
     assert "<dd>2번" in said and "권장" not in said
@@ -415,11 +415,11 @@ def test_a_recommendation_is_recorded_with_the_start(signed_in, ready):
     counted()
     signed_in.post(at(ready, "start"), seen(signed_in.get(at(ready, "data")).text))
     ready.refresh_from_db()
-    assert (ready.status, ready.resolved["epochs"], ready.knobs) == ("queued", 5, {})
+    assert (ready.status, ready.resolved["epochs"], ready.knobs) == ("queued", 27, {})
     page = signed_in.get(f"/models/{ready.pk}/").text
     assert "<dt>하는 일</dt><dd>분류</dd>" in page
-    assert re.search(r'<dd>5번\s*<span class="help">권장</span>', page)
-    assert '"epochs": 5' in signed_in.get(f"/models/{ready.pk}/recipe/").text
+    assert re.search(r'<dd>27번\s*<span class="help">권장</span>', page)
+    assert '"epochs": 27' in signed_in.get(f"/models/{ready.pk}/recipe/").text
 
 
 def test_step_three_offers_the_kinds_template_first(signed_in, draft):

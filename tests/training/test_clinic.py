@@ -215,9 +215,9 @@ def test_a_run_that_diverges_is_cured_by_a_lower_learning_rate(version, models_f
     assert code == "loss_not_a_number" and cures == [clinic.SLOWER, clinic.BASE, clinic.SAME]
     again = run(press(job))
     assert again.status == "succeeded"
-    assert again.resolved["learning_rate"] == 2e-5 and again.resolved["warmup_ratio"] == 0.2
+    assert again.resolved["learning_rate"] == 1e-4 and again.resolved["warmup_ratio"] == 0.2
     said = [clinic_words.change(one) for one in clinic.changes(job, again)]
-    assert said == ["학습률 0.1 → 0.00002", "준비 구간 10 % → 20 %"]
+    assert said == ["학습률 0.1 → 0.0001", "준비 구간 10 % → 20 %"]
 
 
 def test_a_base_with_broken_numbers_is_not_blamed_on_the_learning_rate(version, models_folder):
@@ -455,7 +455,7 @@ def test_full_tuning_that_does_not_fit_becomes_lora_with_its_own_learning_rate(f
     failed.refresh_from_db()
     job = press(failed, clinic.LORA)
     assert (job.method, job.knobs) == ("lora", {"epochs": 1})
-    assert job.resolved["learning_rate"] == 2e-4
+    assert job.resolved["learning_rate"] == 1e-3
 
 
 def test_what_this_machine_should_carry_comes_first(failed, monkeypatch):

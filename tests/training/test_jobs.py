@@ -57,8 +57,8 @@ def status(job: Job) -> str:
 def test_a_draft_starts_and_its_numbers_are_frozen(draft, rung):
     jobs.start(draft)
     assert draft.status == "queued"
-    assert draft.resolved["epochs"] == 3 and draft.resolved["max_length"] == 512
-    assert draft.total_steps == 3 * 27  # 216 of 240 examples are trained, 8 a step
+    assert draft.resolved["epochs"] == 5 and draft.resolved["max_length"] == 512
+    assert draft.total_steps == 5 * 27  # 216 of 240 examples are trained, 8 a step
     assert ("train", draft.pk) in rung
 
 

@@ -9,11 +9,13 @@ from training import recipe
     ("examples", "epochs"),
     [
         (1, 25),
-        (10, 10),
-        (20, 5),
-        (33, 3),
-        (34, 3),
-        (300, 3),
+        (40, 25),
+        (41, 25),
+        (42, 24),
+        (200, 5),
+        (300, 4),
+        (333, 4),
+        (334, 3),
         (8333, 3),
         (10_000, 2),
         (1_000_000, 1),
@@ -21,6 +23,22 @@ from training import recipe
 )
 def test_automatic_epochs_follow_the_rule(examples, epochs):
     assert recipe.automatic_epochs(examples) == epochs
+
+
+@pytest.mark.parametrize(
+    ("parameters", "lora"),
+    [(10_000, 1e-3), (134_515_008, 1e-3), (494_000_000, 6e-4), (1_720_000_000, 4e-4),
+     (7_000_000_000, 2e-4), (0, 2e-4), (13_000_000_000, 2e-4), (33_000_000_000, 1e-4)],
+)  # fmt: skip
+def test_small_bases_get_high_learning_rates_up_to_five_times_the_usual(parameters, lora):
+    assert recipe.automatic_learning_rate("lora", parameters) == lora
+    assert recipe.automatic_learning_rate("full", parameters) == pytest.approx(lora / 10)
+
+
+def test_auto_takes_the_rate_of_the_base_and_a_written_one_wins():
+    facts = {"examples": 300, "context_length": 512, "parameters": 134_515_008}
+    assert recipe.resolve("lora", {}, **facts)["learning_rate"] == 1e-3
+    assert recipe.resolve("lora", {"learning_rate": 3e-5}, **facts)["learning_rate"] == 3e-5
 
 
 @pytest.mark.parametrize("value", ["", "auto", "자동", None])
@@ -100,7 +118,7 @@ def test_all_errors_are_told_at_once():
 
 def test_auto_resolves_to_numbers_for_every_knob_of_the_method():
     lora = recipe.resolve("lora", {}, examples=300, context_length=32_768)
-    assert lora["epochs"] == 3 and lora["learning_rate"] == 2e-4 and lora["max_length"] == 8192
+    assert lora["epochs"] == 4 and lora["learning_rate"] == 2e-4 and lora["max_length"] == 8192
     assert lora["lora_alpha"] == 2 * lora["lora_rank"]
     full = recipe.resolve("full", {}, examples=300, context_length=512)
     assert full["learning_rate"] == 2e-5 and full["max_length"] == 512

@@ -200,7 +200,9 @@ def test_the_queue_goes_on_with_a_run_of_which_one_process_was_killed(
     def killing(job, events):
         if not killed_at and any(event["kind"] == "checkpoint" for event in events):
             launcher = next(
-                one for one in psutil.Process().children() if "training.trainer" in str(one.cmdline())
+                one
+                for one in psutil.Process().children()
+                if "training.trainer" in str(one.cmdline())
             )
             ranks(launcher)[rank].kill()
             killed_at.append(time.monotonic())

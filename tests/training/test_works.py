@@ -29,7 +29,7 @@ def test_one_right_answer_is_asked_for_greedily_and_a_draft_is_free():
     assert heat["draft"] == max(heat.values())
 
 
-@pytest.mark.parametrize(("examples", "epochs"), [(10, 10), (300, 3), (100_000, 1)])
+@pytest.mark.parametrize(("examples", "epochs"), [(10, 25), (500, 3), (100_000, 1)])
 def test_a_kind_adds_to_the_automatic_number_of_epochs(examples, epochs):
     def resolved(key: str, knobs: dict) -> int:
         more = works.more_epochs(key)
