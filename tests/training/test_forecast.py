@@ -1,5 +1,6 @@
 """What is said about time, memory and disk before a start."""
 
+import fcntl
 import json
 from dataclasses import replace
 
@@ -226,3 +227,15 @@ def test_without_data_only_what_does_not_hang_on_it_is_said(base):
     assert without(epochs=6) == forecast.Effect(time=2, memory=1, disk=1)
     assert without(batch_size=32) == forecast.Effect(time=1, memory=None, disk=1)
     assert without(max_length=64) == forecast.Effect(time=None, memory=None, disk=1)
+
+
+def test_a_machine_measures_itself_once_at_a_time(data, base, monkeypatch):
+    """With the real measurement: half a minute of real steps."""
+    (data / "speed.json").unlink()
+    with (data / "speed.asked").open("a") as asked:
+        fcntl.flock(asked, fcntl.LOCK_EX)
+        forecast.measure()
+    assert not (data / "speed.json").exists()
+    forecast.measure()
+    found = forecast.forecast(base, "lora", NUMBERS, COUNTED)
+    assert found and found.seconds > 10 and found.memory_bytes > 500_000_000
