@@ -59,9 +59,9 @@ def test_a_diverging_training_is_mended_by_one_press(studio):
         page.goto(f"{studio.url}/models/{job}/")
         failure = page.get_by_role("alert")
         expect(failure).to_contain_text("손실이 숫자가 아니게 되어", timeout=120_000)
-        expect(failure).to_contain_text("학습률을 낮추고(0.1 → 0.00002)")
+        expect(failure).to_contain_text("학습률을 낮추고(0.1 → 0.0001)")
         failure.get_by_role("button", name="고쳐서 다시 시작").click()
-        expect(page.locator("body")).to_contain_text("바뀐 것: 학습률 0.1 → 0.00002")
+        expect(page.locator("body")).to_contain_text("바뀐 것: 학습률 0.1 → 0.0001")
         assert job not in page.url
         expect(page.locator("h1 + .chip")).to_have_text("학습 완료", timeout=120_000)
         browser.close()

@@ -102,8 +102,8 @@ class Decoder:
 
     def _states(self, ids_n, positions_n, spans: Sequence[Span], lane: Lane) -> torch.Tensor:
         """Return a lane's (n, C) states after the last layer."""
+        # parameters are given their gradients: something else must send autograd to the first layer
         begun = torch.zeros((), requires_grad=torch.is_grad_enabled())
-        """That autograd goes back to the first layer: parameters are given their gradients."""
         x_nC = Embed.apply(ids_n, begun, self.inner.embed_tokens, self.kind, lane)
         turns: dict[str | None, tuple[torch.Tensor, torch.Tensor]] = {}
         blocks: dict[int | None, list[Block]] = {}
