@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
+from training import costs
 from training.lm.fast.attention import Attend, Block, Span, plan
 from training.lm.fast.head import CrossEntropy, Head
 from training.lm.fast.lanes import Lane, Lanes
 from training.lm.fast.linear import Group
 from training.lm.fast.steps import Embed, Gate, Norm, Rotate, signed
 
-KINDS = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma3_text"})
+KINDS = costs.FAST
 ACTIVATIONS = {"silu": True, "gelu_pytorch_tanh": False}
 ATTENTION = 3
 """How many times as long as in matrix products of layers an operation in attention takes."""
