@@ -114,6 +114,10 @@ def run(name: str, folder: Path, told: argparse.Namespace, steps: int) -> dict:
         ]  # fmt: skip
     begun = time.perf_counter()
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+    if name in (OURS, PLAIN):  # as training/supervise.py starts the trainer
+        from training import allocator
+
+        environment |= allocator.environment(environment)
     busy = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(told.beside)
     ]

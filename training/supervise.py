@@ -22,7 +22,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import close_old_connections
 
-from training import memory, tasks
+from training import allocator, memory, tasks
 from training.leases import AWAY, Order
 from training.lifeline import EXIT_ORPHAN, Lifeline, end_group
 
@@ -79,8 +79,10 @@ def environment() -> dict[str, str]:
     threads = {"DADEUM_THREADS": str(settings.THREADS)} if settings.THREADS else {}
     return (
         passed
+        | allocator.environment(passed)
         | threads
         | {
+            "NUMBA_CACHE_DIR": str(settings.DATA / "compiled"),
             "HF_HUB_OFFLINE": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "TOKENIZERS_PARALLELISM": "true",

@@ -145,8 +145,8 @@ def test_attention_by_blocks_is_plain_attention(window, shared):
         spans.append(Span(start, start + length, 0, shared))
         start += length
     by_head = [x.transpose(0, 1).contiguous() for x in (q, k, v)]
-    blocks = plan(spans, 0, total, window, torch.float32)
-    out = Attend.apply(*by_head, blocks, 0.3, Lane(0, total)).transpose(0, 1)
+    blocks = plan(spans, 0, total, window)
+    out = Attend.apply(*by_head, blocks, 0.3, 5, Lane(0, total)).unflatten(1, (heads, size))
     weight = torch.randn_like(out)
     (out * weight).sum().backward()
     got = [x.grad.clone() for x in (q, k, v)]

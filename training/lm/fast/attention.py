@@ -10,14 +10,15 @@ from functools import lru_cache
 
 import torch
 
+from training.lm.fast import kernels
+from training.lm.fast.kernels import F, numbers
+
 BLOCK = 128
 """Queries that are computed at once."""
 TOGETHER = 512
 """Keys up to which neighbours are put into one block."""
 GAP = 64
 """Keys that nobody sees, and that are computed rather than cut out."""
-NARROW = 256
-"""Keys below which PyTorch's softmax of bf16, which computes in fp32 too, is slower than that of fp32."""
 KEPT = 1280
 """Keys up to which the probabilities are kept for the backward pass; beyond, they are made again, since
 they grow with the square."""
@@ -46,7 +47,7 @@ class Block:
     keys: tuple[tuple[int, int], ...]
     """Ranges of the row, in order."""
     mask: torch.Tensor | None = None
-    """Added to the scores of the last keys: (queries, some keys), 0 or -inf."""
+    """Added to the scores of the last keys: (queries, some keys), 0 or kernels.LOWEST, in fp32."""
 
     @property
     def seen(self) -> int:
@@ -57,9 +58,7 @@ class Block:
         return self.seen <= KEPT
 
 
-def plan(
-    spans: Sequence[Span], begin: int, end: int, window: int | None, kind: torch.dtype
-) -> list[Block]:
+def plan(spans: Sequence[Span], begin: int, end: int, window: int | None) -> list[Block]:
     """Return the blocks of the tokens from `begin` to `end` of the row."""
     found: list[Block] = []
     for span in spans:
@@ -72,7 +71,7 @@ def plan(
             else:
                 found.append(one)
     for block in found:
-        block.mask = _mask(block, spans, window, kind)
+        block.mask = _mask(block, spans, window)
     return found
 
 
@@ -107,15 +106,13 @@ def _joined(one: Block, other: Block) -> Block | None:
     return both if one.end == other.begin and fits else None
 
 
-def _mask(
-    block: Block, spans: Sequence[Span], window: int | None, kind: torch.dtype
-) -> torch.Tensor | None:
+def _mask(block: Block, spans: Sequence[Span], window: int | None) -> torch.Tensor | None:
     """Return what hides keys from queries; it begins with the first key that is hidden from any."""
     inside = [span for span in spans if span.start < block.end and span.end > block.begin]
     if len(inside) == 1 and not window:
         (span,) = inside
         if block.seen == span.shared + block.end - span.start:  # and nobody else's between them
-            return _causal(block.end - block.begin, kind)
+            return _causal(block.end - block.begin)
     key = torch.cat([torch.arange(*ends) for ends in block.keys])[None]
     query = torch.arange(block.begin, block.end)[:, None]
     sizes = torch.tensor([min(s.end, block.end) - max(s.start, block.begin) for s in inside])
@@ -137,22 +134,24 @@ def _mask(
     if not len(columns):
         return None
     hidden = hidden[:, int(columns[0]) :]
-    return torch.zeros(hidden.shape, dtype=kind).masked_fill_(hidden, float("-inf"))
+    return torch.zeros(hidden.shape).masked_fill_(hidden, kernels.LOWEST)
 
 
 @lru_cache(maxsize=512)
-def _causal(queries: int, kind: torch.dtype) -> torch.Tensor:
-    return torch.full((queries, queries), float("-inf")).triu_(1).to(kind)
+def _causal(queries: int) -> torch.Tensor:
+    return torch.full((queries, queries), kernels.LOWEST).triu_(1)
 
 
 class Attend(torch.autograd.Function):
-    """A lane's (H, n, D) queries, (K, n, D) keys and values → (H, n, D)."""
+    """A lane's (H, n, D) queries, (K, n, D) keys and values → (n, H · D), with room at the right."""
 
     @staticmethod
-    def forward(ctx, q_HnD, k_KnD, v_KnD, blocks, scale: float, lane):
+    def forward(ctx, q_HnD, k_KnD, v_KnD, blocks, scale: float, room: int, lane):
         parts = lane.meet((k_KnD, v_KnD))[: lane.index + 1]
         k_KTD, v_KTD = (_side_by_side(pieces) for pieces in zip(*parts, strict=True))
-        out_HnD = torch.empty_like(q_HnD)
+        heads, length, size = q_HnD.shape
+        out_nN = q_HnD.new_empty(length, heads * size + room)[:, : heads * size]
+        out_HnD = _by_head(out_nN, size)
         kept: list[torch.Tensor] = []
         for block in blocks:
             rows = slice(block.begin - lane.begin, block.end - lane.begin)
@@ -162,12 +161,13 @@ class Attend(torch.autograd.Function):
             kept.append(probabilities if block.is_kept else q_KQD.new_empty(0))
         ctx.save_for_backward(q_HnD, k_KTD, v_KTD, *kept)
         ctx.told = blocks, scale, lane
-        return out_HnD
+        return out_nN
 
     @staticmethod
-    def backward(ctx, grad_HnD):
+    def backward(ctx, grad_nN):
         q_HnD, k_KTD, v_KTD, *kept = ctx.saved_tensors
         blocks, scale, lane = ctx.told
+        grad_HnD = _by_head(grad_nN, q_HnD.shape[2])
         grad_q = torch.empty_like(q_HnD)
         sum_k, sum_v = (torch.zeros(k_KTD.shape, dtype=torch.float32) for _ in range(2))
         for block, remembered in zip(blocks, kept, strict=True):
@@ -177,9 +177,9 @@ class Attend(torch.autograd.Function):
             if not block.is_kept:
                 remembered = _probabilities(q_KQD, keys, block, scale)
             slope = torch.bmm(grad_KQD, _taken(v_KTD, block).transpose(1, 2))
-            slope = torch.ops.aten._softmax_backward_data(slope, remembered, -1, slope.dtype)
-            _put(grad_q, rows, _scaled(slope, keys, scale))
-            _spread(sum_k, block, _scaled(slope.transpose(1, 2), q_KQD, scale))
+            kernels.softmax_back(_lines(slope), _lines(remembered), F(scale))
+            _put(grad_q, rows, torch.bmm(slope, keys))
+            _spread(sum_k, block, torch.bmm(slope.transpose(1, 2), q_KQD))
             _spread(sum_v, block, torch.bmm(remembered.transpose(1, 2), grad_KQD))
         own = slice(lane.begin, lane.end)
         found = lane.meet_with_gifts((sum_k, sum_v))[lane.index :]
@@ -187,7 +187,16 @@ class Attend(torch.autograd.Function):
             sum(part[:, own] for part in parts).to(q_HnD.dtype)
             for parts in zip(*found, strict=True)
         )
-        return grad_q, grad_k, grad_v, None, None, None
+        return grad_q, grad_k, grad_v, None, None, None, None
+
+
+def _by_head(x_nN: torch.Tensor, size: int) -> torch.Tensor:
+    """(n, H · D) → (H, n, D), a view."""
+    return x_nN.unflatten(1, (-1, size)).transpose(0, 1)
+
+
+def _lines(x_KQS: torch.Tensor):
+    return numbers(x_KQS.view(-1, x_KQS.shape[-1]))
 
 
 def _side_by_side(pieces: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -206,21 +215,11 @@ def _spread(sum_KTD: torch.Tensor, block: Block, found_KSD: torch.Tensor) -> Non
         done += end - start
 
 
-def _scaled(left: torch.Tensor, right: torch.Tensor, scale: float) -> torch.Tensor:
-    """Multiply batches and scale before rounding."""
-    nothing = left.new_empty(1, 1, 1).expand(left.shape[0], left.shape[1], right.shape[2])
-    return torch.baddbmm(nothing, left, right, beta=0, alpha=scale)
-
-
 def _probabilities(q_KQD, k_KSD, block: Block, scale: float) -> torch.Tensor:
-    scores = _scaled(q_KQD, k_KSD.transpose(1, 2), scale)
-    if block.mask is not None:
-        queries, hidden = block.mask.shape
-        by_head = scores.view(len(scores), -1, queries, scores.shape[-1])
-        by_head[..., -hidden:] += block.mask
-    if block.seen < NARROW:
-        return torch.softmax(scores.float(), -1).to(scores.dtype)
-    return torch.softmax(scores, -1)
+    scores = torch.bmm(q_KQD, k_KSD.transpose(1, 2))
+    mask = torch.empty(0, 0) if block.mask is None else block.mask
+    kernels.softmax(_lines(scores), F(scale), numbers(mask))
+    return scores
 
 
 def _grouped(x_HnD: torch.Tensor, rows: slice, key_heads: int) -> torch.Tensor:

@@ -15,7 +15,7 @@ from training.lm.fast.attention import Attend, Block, Span, plan
 from training.lm.fast.head import CrossEntropy, Head
 from training.lm.fast.lanes import Lane, Lanes
 from training.lm.fast.linear import Group
-from training.lm.fast.steps import Embed, Gate, Norm, Rotate, signed
+from training.lm.fast.steps import AddNorm, Embed, Gate, Heads, Norm, signed
 
 KINDS = costs.FAST
 ACTIVATIONS = {"silu": True, "gelu_pytorch_tanh": False}
@@ -76,9 +76,16 @@ class Decoder:
             for group in layer.groups:
                 group.release()
 
-    def norm(self, module: Any, x: torch.Tensor, lane: Lane) -> torch.Tensor:
-        eps = getattr(module, "variance_epsilon", None) or module.eps
-        return Norm.apply(x, module.weight, eps, self.offset, lane)
+    def norm(self, module: Any, x_nC: torch.Tensor, lane: Lane, room: int = 0) -> torch.Tensor:
+        return Norm.apply(x_nC, module.weight, eps_of(module), self.offset, room, lane)
+
+    def add_norm(
+        self, module: Any, x_nC: torch.Tensor, y_nC: torch.Tensor | None, lane: Lane, room: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the sum, and its norm with room for a group that reads it."""
+        if y_nC is None:
+            return x_nC, self.norm(module, x_nC, lane, room)
+        return AddNorm.apply(x_nC, y_nC, module.weight, eps_of(module), self.offset, room, lane)
 
     def loss(self, row: Row, scale: float | None = None) -> float:
         """Return the summed cross entropy of a row's labels; with a `scale`, add the gradients of the
@@ -96,32 +103,36 @@ class Decoder:
     def _loss(self, row: Row, lane: Lane) -> torch.Tensor:
         own = slice(lane.begin, lane.end)
         is_own = (row.label_positions_L >= lane.begin) & (row.label_positions_L < lane.end)
-        states = self._states(row.ids_T[own], row.positions_T[own], row.spans, lane)
-        states = states.index_select(0, row.label_positions_L[is_own] - lane.begin)
-        states = self.norm(self.inner.norm, states, lane)
+        places_L = row.label_positions_L[is_own] - lane.begin
+        parts = self._states(row.ids_T[own], row.positions_T[own], row.spans, lane)
+        x_LC, y_LC = (part.index_select(0, places_L) for part in parts)
+        _, states = self.add_norm(self.inner.norm, x_LC, y_LC, lane)
         return CrossEntropy.apply(states, row.labels_L[is_own], self.head, lane)
 
-    def _states(self, ids_n, positions_n, spans: Sequence[Span], lane: Lane) -> torch.Tensor:
-        """Return a lane's (n, C) states after the last layer."""
+    def _states(
+        self, ids_n, positions_n, spans: Sequence[Span], lane: Lane
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return two (n, C) whose sum is a lane's states after the last layer."""
         # parameters are given their gradients: something else must send autograd to the first layer
         begun = torch.zeros((), requires_grad=torch.is_grad_enabled())
         x_nC = Embed.apply(ids_n, begun, self.inner.embed_tokens, self.kind, lane)
+        y_nC: torch.Tensor | None = None
         turns: dict[str | None, tuple[torch.Tensor, torch.Tensor]] = {}
         blocks: dict[int | None, list[Block]] = {}
         for layer in self.layers:
             if layer.rope not in turns:
                 turns[layer.rope] = self._turns(x_nC, positions_n, layer.rope)
             if layer.window not in blocks:
-                blocks[layer.window] = plan(spans, lane.begin, lane.end, layer.window, self.kind)
-            x_nC = layer(x_nC, turns[layer.rope], blocks[layer.window], lane)
-        return x_nC
+                blocks[layer.window] = plan(spans, lane.begin, lane.end, layer.window)
+            x_nC, y_nC = layer(x_nC, y_nC, turns[layer.rope], blocks[layer.window], lane)
+        return x_nC, y_nC
 
     def _turns(self, x_nC, positions_n, rope: str | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return cosines and signed sines (n, D) as the model makes them."""
+        """Return cosines and signed sines (n, D) as the model makes them, in fp32."""
         kinds = (rope,) if rope else ()
         with torch.no_grad():
             cos, sin = self.inner.rotary_emb(x_nC[None], positions_n[None], *kinds)
-            return cos[0].to(self.kind), signed(sin[0]).to(self.kind)
+            return cos[0].float().contiguous(), signed(sin[0]).float()
 
     def _costs(self, row: Row) -> torch.Tensor:
         """Return what each token costs, in those of its matrix products: attention adds a part for each
@@ -163,39 +174,36 @@ class _Layer:
         for group in self.groups:
             group.refresh()
 
-    def __call__(self, x_nC, turns, blocks: Sequence[Block], lane: Lane) -> torch.Tensor:
-        module = self.module
-
-        def norm(which: Any, x: torch.Tensor) -> torch.Tensor:
-            return self.decoder.norm(which, x, lane)
-
-        found = self._attend(norm(module.input_layernorm, x_nC), turns, blocks, lane)
-        found = self.out(found, lane)
+    def __call__(self, x_nC, y_nC, turns, blocks: Sequence[Block], lane: Lane):
+        """Take the states as two (n, C) that are to be added, and return them so."""
+        module, decoder = self.module, self.decoder
+        x_nC, found = decoder.add_norm(module.input_layernorm, x_nC, y_nC, lane, self.qkv.rank)
+        y_nC = self.out(self._attend(found, turns, blocks, lane), lane)
         if self.is_sandwich:
-            found = norm(module.post_attention_layernorm, found)
-        x_nC = x_nC + found
+            y_nC = decoder.norm(module.post_attention_layernorm, y_nC, lane)
         before = (
             module.pre_feedforward_layernorm
             if self.is_sandwich
             else module.post_attention_layernorm
         )
-        gated = Gate.apply(self.gate_up(norm(before, x_nC), lane), self.decoder.is_silu)
-        found = self.down(gated, lane)
+        x_nC, found = decoder.add_norm(before, x_nC, y_nC, lane, self.gate_up.rank)
+        gated = Gate.apply(self.gate_up(found, lane), decoder.is_silu, self.down.rank)
+        y_nC = self.down(gated, lane)
         if self.is_sandwich:
-            found = norm(module.post_feedforward_layernorm, found)
-        return x_nC + found
+            y_nC = decoder.norm(module.post_feedforward_layernorm, y_nC, lane)
+        return x_nC, y_nC
 
     def _attend(self, x_nC, turns, blocks: Sequence[Block], lane: Lane) -> torch.Tensor:
-        sizes = [count * self.size for count in (self.heads, self.key_heads, self.key_heads)]
-        q, k, v = (_by_head(x, self.size) for x in self.qkv(x_nC, lane).split(sizes, -1))
-        if hasattr(self.attention, "q_norm"):
-            q = self.decoder.norm(self.attention.q_norm, q, lane)
-            k = self.decoder.norm(self.attention.k_norm, k, lane)
-        q, k = Rotate.apply(q, *turns), Rotate.apply(k, *turns)
-        found_HnD = Attend.apply(q, k, v, blocks, self.attention.scaling, lane)
-        return found_HnD.transpose(0, 1).flatten(1)
+        attention, norms = self.attention, None
+        if hasattr(attention, "q_norm"):
+            q, k = attention.q_norm, attention.k_norm
+            norms = q.weight, k.weight, eps_of(q)
+        q, k, v = Heads.apply(
+            self.qkv(x_nC, lane), (self.heads, self.key_heads), turns, norms, self.decoder.offset,
+            lane,
+        )  # fmt: skip
+        return Attend.apply(q, k, v, blocks, attention.scaling, self.out.rank, lane)
 
 
-def _by_head(x_nN: torch.Tensor, size: int) -> torch.Tensor:
-    """(n, heads · D) → (heads, n, D)."""
-    return x_nN.unflatten(1, (-1, size)).transpose(0, 1).contiguous()
+def eps_of(norm: Any) -> float:
+    return getattr(norm, "variance_epsilon", None) or norm.eps

@@ -24,12 +24,14 @@ class Group:
         self.sizes = [base.weight.shape[0] for base in self.bases]
         self.inputs = self.bases[0].weight.shape[1]
         self.ranks = [one.lora_A["default"].weight.shape[0] for one in self.adapted]
+        self.rank = sum(self.ranks)
+        """Columns that its input's memory should have free at the right."""
         self.is_trained = self.bases[0].weight.requires_grad
         if self.adapted and (len(self.adapted) < len(linears) or self.is_trained):
             raise ValueError("all layers of a group have a LoRA on frozen weights, or none has")
-        shape = sum(self.sizes), self.inputs + sum(self.ranks)
+        shape = sum(self.sizes), self.inputs + self.rank
         self.joined_NK = torch.zeros(shape, dtype=kind)
-        self.down_RK = torch.zeros(sum(self.ranks), self.inputs, dtype=kind)
+        self.down_RK = torch.zeros(self.rank, self.inputs, dtype=kind)
         biases = [base.bias for base in self.bases]
         self.bias_N = None if biases[0] is None else torch.cat(biases).detach().to(kind)
         self._take_over()
@@ -91,9 +93,8 @@ class _Adapted(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x_TC, group: Group, lane: Lane):
-        wide = x_TC.new_empty(x_TC.shape[0], group.joined_NK.shape[1])
-        wide[:, : group.inputs] = x_TC
-        wide[:, group.inputs :] = x_TC @ group.down_RK.t()
+        wide = _widened(x_TC, group.joined_NK.shape[1])
+        torch.mm(x_TC, group.down_RK.t(), out=wide[:, group.inputs :])
         ctx.save_for_backward(wide)
         ctx.told = group, lane
         return F.linear(wide, group.joined_NK, group.bias_N)
@@ -105,11 +106,22 @@ class _Adapted(torch.autograd.Function):
         grad_wide = grad_TN @ group.joined_NK
         grad_TR = grad_wide[:, group.inputs :]
         down = (grad_TR.t() @ x_TC).float()
-        up = (grad_TN.t() @ low_TR).float()
+        up = (low_TR.t().contiguous() @ grad_TN).float()
         for one, rows, columns in zip(group.adapted, group._rows, group._columns, strict=True):
             lane.give(one.lora_A["default"].weight, down[columns])
-            lane.give(one.lora_B["default"].weight, up[rows, columns] * one.scaling["default"])
+            found = up[columns, rows].t().contiguous().mul_(one.scaling["default"])
+            lane.give(one.lora_B["default"].weight, found)
         return torch.addmm(grad_wide[:, : group.inputs], grad_TR, group.down_RK), None, None
+
+
+def _widened(x_TC: torch.Tensor, width: int) -> torch.Tensor:
+    """Return (T, width) that begins with the columns of `x_TC`: where they lie, if they have room."""
+    length, inputs = x_TC.shape
+    if x_TC.stride() == (width, 1) and x_TC.storage_offset() == 0:
+        return x_TC.as_strided((length, width), (width, 1))
+    wide = x_TC.new_empty(length, width)
+    wide[:, :inputs] = x_TC
+    return wide
 
 
 class _Plain(torch.autograd.Function):

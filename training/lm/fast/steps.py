@@ -1,52 +1,115 @@
-"""The steps between matrix products, each with a backward pass of few operations: norm, rotation, gate.
+"""The steps between matrix products, each with its backward pass: embedding, norm, heads, gate.
 
-Which operations were taken is measured: some that say the same take ten times as long on a processor.
+What a group of linear layers with a LoRA reads is written where that group wants it: `room` columns
+are left free at its right (linear.py).
 """
 
 import torch
-from torch.nn import functional as F
+
+from training.lm.fast import kernels
+from training.lm.fast.kernels import F, numbers
+
+
+def _with_room(n: int, width: int, room: int, kind: torch.dtype) -> torch.Tensor:
+    return torch.empty(n, width + room, dtype=kind)
 
 
 class Norm(torch.autograd.Function):
-    """RMSNorm over the last dimension (Zhang and Sennrich 2019) in fp32; `weight` is fp32."""
+    """(n, C) → RMSNorm (Zhang and Sennrich 2019) in fp32; `weight` is fp32."""
 
     @staticmethod
-    def forward(ctx, x, weight, eps: float, offset: float, lane):
-        wide = x.float()
-        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-        shrink = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-        factor = weight + offset if offset else weight
-        ctx.save_for_backward(x, shrink, factor)
-        ctx.told = weight, lane
-        return (wide * shrink).mul_(factor).to(x.dtype)
+    def forward(ctx, x_nC, weight, eps: float, offset: float, room: int, lane):
+        x_nC = x_nC.contiguous()
+        n, width = x_nC.shape
+        out_nK = _with_room(n, width, room, x_nC.dtype)
+        shrink_n = torch.empty(n)
+        kernels.norm(
+            numbers(x_nC), numbers(weight), F(eps), F(offset), numbers(out_nK), numbers(shrink_n)
+        )
+        ctx.save_for_backward(x_nC, shrink_n)
+        ctx.told = weight, offset, lane
+        return out_nK[:, :width]
 
     @staticmethod
-    def backward(ctx, grad):
-        x, shrink, factor = ctx.saved_tensors
-        weight, lane = ctx.told
-        unit = x.float() * shrink
-        wide = grad.float()
-        if weight.requires_grad:
-            lane.give(weight, (wide * unit).flatten(0, -2).sum(0))
-        wide = wide * factor
-        share = (wide * unit).sum(-1, keepdim=True).div_(x.shape[-1])
-        found = wide.sub_(unit.mul_(share)).mul_(shrink).to(x.dtype)
-        return found, None, None, None, None
+    def backward(ctx, grad_nC):
+        return _norm_back(ctx, grad_nC, None), None, None, None, None, None
 
 
-class Rotate(torch.autograd.Function):
-    """Rotary position embedding (Su et al. 2021) of (H, n, D) by (n, D) cosines and signed sines, as
-    `signed` makes them."""
+class AddNorm(torch.autograd.Function):
+    """Two (n, C) → their sum, and the RMSNorm of that."""
 
     @staticmethod
-    def forward(ctx, x_HnD, cos_nD, sin_nD):
-        ctx.save_for_backward(cos_nD, sin_nD)
-        return _swapped(x_HnD).mul_(sin_nD).addcmul_(x_HnD, cos_nD)
+    def forward(ctx, x_nC, y_nC, weight, eps: float, offset: float, room: int, lane):
+        ctx.set_materialize_grads(False)
+        sum_nC = x_nC + y_nC
+        return sum_nC, Norm.forward(ctx, sum_nC, weight, eps, offset, room, lane)
 
     @staticmethod
-    def backward(ctx, grad):
-        cos_nD, sin_nD = ctx.saved_tensors
-        return _swapped(grad * sin_nD).addcmul_(grad, cos_nD), None, None
+    def backward(ctx, further_nC, grad_nC):
+        found = _norm_back(ctx, grad_nC, further_nC)
+        return found, found, None, None, None, None, None
+
+
+def _norm_back(ctx, grad_nC, further_nC) -> torch.Tensor:
+    x_nC, shrink_n = ctx.saved_tensors
+    weight, offset, lane = ctx.told
+    grad_weight = torch.zeros(weight.numel() if weight.requires_grad else 0)
+    found = torch.empty_like(x_nC)
+    further_nC = x_nC[:0] if further_nC is None else further_nC.contiguous()
+    kernels.norm_back(
+        numbers(grad_nC.contiguous()), numbers(x_nC), numbers(shrink_n), numbers(weight), F(offset),
+        numbers(further_nC), numbers(found), numbers(grad_weight),
+    )  # fmt: skip
+    if weight.requires_grad:
+        lane.give(weight, grad_weight)
+    return found
+
+
+class Heads(torch.autograd.Function):
+    """(n, (H + 2 K) · D) queries, keys and values side by side → (H, n, D), (K, n, D), (K, n, D): queries
+    and keys normed where the family norms them, then turned by rotary position embedding (Su et al. 2021),
+    of which `turns` has the (n, D) cosines and signed sines, as `signed` makes them, in fp32."""
+
+    @staticmethod
+    def forward(ctx, all_nN, counts: tuple[int, int], turns, norms, offset: float, lane):
+        """`norms`: (weight of queries, weight of keys, eps) or None."""
+        ctx.save_for_backward(all_nN if norms else all_nN[:0])
+        ctx.told = counts, turns, norms, offset, lane
+        n, (heads, key_heads), size = len(all_nN), counts, turns[0].shape[1]
+        found, first = [], 0
+        for count, weight in zip((heads, key_heads), _weights(norms), strict=True):
+            out = torch.empty(count, n, size, dtype=all_nN.dtype)
+            kernels.heads(
+                numbers(all_nN), first, *map(numbers, turns), numbers(weight),
+                F(norms[2] if norms else 0), F(offset), numbers(out),
+            )  # fmt: skip
+            found.append(out)
+            first += count * size
+        values = all_nN[:, first:].unflatten(1, (key_heads, size)).transpose(0, 1)
+        return *found, values.contiguous()
+
+    @staticmethod
+    def backward(ctx, grad_q, grad_k, grad_v):
+        (all_nN,) = ctx.saved_tensors
+        counts, turns, norms, offset, lane = ctx.told
+        found, first = all_nN.new_empty(grad_q.shape[1], all_nN.shape[1]), 0
+        for grad, weight in zip((grad_q, grad_k), _weights(norms), strict=True):
+            is_trained = weight.requires_grad
+            grad_weight = torch.zeros(weight.numel() if is_trained else 0)
+            kernels.heads_back(
+                numbers(grad.contiguous()), numbers(all_nN), first, *map(numbers, turns),
+                numbers(weight), F(norms[2] if norms else 0), F(offset), numbers(found),
+                numbers(grad_weight),
+            )  # fmt: skip
+            if is_trained:
+                lane.give(weight, grad_weight)
+            first += grad.shape[0] * grad.shape[2]
+        found[:, first:].unflatten(1, (counts[1], -1)).copy_(grad_v.transpose(0, 1))
+        return found, None, None, None, None, None
+
+
+def _weights(norms) -> tuple[torch.Tensor, torch.Tensor]:
+    return norms[:2] if norms else (torch.empty(0), torch.empty(0))
 
 
 def signed(sin_nD: torch.Tensor) -> torch.Tensor:
@@ -55,36 +118,26 @@ def signed(sin_nD: torch.Tensor) -> torch.Tensor:
     return torch.cat([-first, second], -1)
 
 
-def _swapped(x: torch.Tensor) -> torch.Tensor:
-    first, second = x.chunk(2, -1)
-    return torch.cat([second, first], -1)
-
-
 class Gate(torch.autograd.Function):
-    """(T, 2·I) gates and values side by side → (T, I): act(gate) · value."""
+    """(n, 2 · I) gates and values side by side → (n, I): act(gate) · value."""
 
     @staticmethod
-    def forward(ctx, both, is_silu: bool):
-        gate, value = both.chunk(2, -1)
-        active = F.silu(gate) if is_silu else F.gelu(gate, approximate="tanh")
-        ctx.save_for_backward(both)
+    def forward(ctx, both_nJ, is_silu: bool, room: int):
+        width = both_nJ.shape[1] // 2
+        out_nK = _with_room(len(both_nJ), width, room, both_nJ.dtype)
+        kernels.gate(numbers(both_nJ), is_silu, numbers(out_nK))
+        ctx.save_for_backward(both_nJ)
         ctx.is_silu = is_silu
-        return active.mul_(value)
+        return out_nK[:, :width]
 
     @staticmethod
-    def backward(ctx, grad):
-        (both,) = ctx.saved_tensors
-        gate, value = both.chunk(2, -1)
-        out = torch.empty_like(both)
-        of_gate, of_value = out.chunk(2, -1)
-        active = F.silu(gate) if ctx.is_silu else F.gelu(gate, approximate="tanh")
-        torch.mul(grad, active, out=of_value)
-        torch.mul(grad, value, out=active)
-        if ctx.is_silu:
-            torch.ops.aten.silu_backward.grad_input(active, gate, grad_input=of_gate)
-        else:
-            of_gate.copy_(torch.ops.aten.gelu_backward(active, gate, approximate="tanh"))
-        return out, None
+    def backward(ctx, grad_nC):
+        (both_nJ,) = ctx.saved_tensors
+        found = torch.empty_like(both_nJ)
+        kernels.gate_back(
+            numbers(grad_nC.contiguous()), numbers(both_nJ), ctx.is_silu, numbers(found)
+        )
+        return found, None, None
 
 
 class Embed(torch.autograd.Function):
