@@ -10,7 +10,7 @@ from torch import nn
 
 from training import gate
 from training.errors import UserError
-from training.lm import attention
+from training.lm import attention, tight
 from training.lm.fast.decoder import KINDS, Decoder, Row, Unknown
 from training.lm.load import device, is_short_of_memory
 from training.lm.speed import training_dtype
@@ -134,10 +134,11 @@ def _row(pack) -> Row:
 
 def prepare(
     base: Path, method: str, *, rank: int, alpha: int, seed: int, adapter: Path | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | None = None, tokens: int = 0,
 ) -> Trainable:  # fmt: skip
     """Load a base through the gate and make it trainable: with a fresh LoRA of the rank, with an
-    `adapter` that is trained further, or with all its weights. Without a `dtype` it is the faster one.
+    `adapter` that is trained further, or with all its weights. Without a `dtype` it is the faster one;
+    on a GPU, rows of so many `tokens` are to find room.
 
     Raises: UserError from the gate, `model_unreadable`, `lora_no_layers`, or `adapter_misfit`.
     """
@@ -148,6 +149,8 @@ def prepare(
     attention.register()
     torch.manual_seed(seed)
     options = {"dtype": torch.float32, "local_files_only": True, "trust_remote_code": False}
+    way = tight.savings(base, tokens, is_full=method == FULL)
+    options |= tight.loading(way)
     try:
         model = AutoModelForCausalLM.from_pretrained(base, use_safetensors=True, **options)
     except (ValueError, OSError, KeyError, RuntimeError) as error:
@@ -157,8 +160,9 @@ def prepare(
     is_packable = model.config.model_type in PACKABLE
     if is_packable:
         model.set_attn_implementation(attention.PACKED)
-    if method == LORA and dtype == torch.bfloat16:
+    if method == LORA and dtype == torch.bfloat16 and not way.is_4bit:
         _lighten(model)
+    tight.apply(model, way)
     if method == LORA and adapter:
         model = go_on_with(model, adapter)
     elif method == LORA:
@@ -166,7 +170,7 @@ def prepare(
     else:
         model.requires_grad_(True)
     model.train()
-    return Trainable(model.to(device()), is_packable, dtype)
+    return Trainable(model if way.is_4bit else model.to(device()), is_packable, dtype)
 
 
 def add_lora(model: nn.Module, rank: int, alpha: int) -> nn.Module:

@@ -134,7 +134,7 @@ class Run:
         dtype = self.world.choice((torch.float32, torch.bfloat16), lm.training_dtype)
         self.trainable = lm.prepare(
             order.weights, order.method, rank=order.lora_rank, alpha=order.lora_alpha, seed=order.seed,
-            adapter=order.foundation, dtype=dtype,
+            adapter=order.foundation, dtype=dtype, tokens=order.row_tokens,
         )  # fmt: skip
         self.budget = order.row_tokens if self.trainable.is_packable else 1
         self.shares = self.trainable.decoder is not None
