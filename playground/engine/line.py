@@ -1,4 +1,4 @@
-"""Tickets in, text out: one stream generates at a time, the others wait in the order they came.
+"""Tickets in, text out: streams join and leave at any token, whoever finds no room waits in order.
 
 Knows no HTTP; what happens to a ticket is pushed to it as events of this module.
 """
@@ -9,10 +9,14 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from playground.engine.shelf import Entry, Shelf
 from playground.engine.wire import Completion
 from training.errors import UserError
+
+if TYPE_CHECKING:
+    from training.lm.decode.decoder import Stream
 
 log = logging.getLogger("engine")
 
@@ -45,6 +49,8 @@ class Ticket:
     is_cancelled: threading.Event = field(default_factory=threading.Event)
     events: asyncio.Queue = field(default_factory=asyncio.Queue)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    place: int = 0
+    """In the line, as it was told."""
 
     def push(self, event: Queued | Text | Failed) -> None:
         """Hand an event to the ticket's owner, from any thread."""
@@ -55,16 +61,19 @@ class Ticket:
 
 
 class Line:
+    """All streams in one thread, in rounds: each takes every stream one token further, those of one
+    base together, and reads a piece of the prompts that wait for it."""
+
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
         self._waiting: deque[Ticket] = deque()
-        self._current: Ticket | None = None
+        self._talks: list[Talk] = []
         self._changed = threading.Condition()
         threading.Thread(target=self._work, name="line", daemon=True).start()
 
     @property
     def streams(self) -> int:
-        return int(self._current is not None)
+        return len(self._talks)
 
     @property
     def waiting(self) -> int:
@@ -84,8 +93,6 @@ class Line:
         ticket = Ticket(request, entry)
         with self._changed:
             self._waiting.append(ticket)
-            if self._current or len(self._waiting) > 1:
-                ticket.push(Queued(len(self._waiting)))
             self._changed.notify()
         return ticket
 
@@ -96,30 +103,78 @@ class Line:
             if ticket not in self._waiting:
                 return
             self._waiting.remove(ticket)
-            self._tell_places()
         self.shelf.give_back(ticket.entry)
-
-    def _tell_places(self) -> None:
-        for place, ticket in enumerate(self._waiting, start=1):
-            ticket.push(Queued(place))
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                self._current = ticket = self._waiting.popleft()
-                self._tell_places()
+                self._changed.wait_for(lambda: self._waiting or self._talks)
+            self._go_round()
+
+    def _go_round(self) -> None:
+        self._admit()
+        for together in _by_weights(self._talks):
+            self._go_on(together)
+        self._talks = [talk for talk in self._talks if not self._has_ended(talk)]
+
+    def _admit(self) -> None:
+        """Begin the talks that there is room for, in the order they came; tell the others their place."""
+        with self._changed:
+            waiting, self._waiting = list(self._waiting), deque()
+        left: list[Ticket] = []
+        for ticket in waiting:
+            talk = None
             try:
-                _generate(ticket, self.shelf.threads)
-            except UserError as error:
-                ticket.push(Failed(error))
+                if ticket.should_stop():
+                    _end_early(ticket)
+                else:
+                    talk = begin(ticket, self._talks, self.shelf.threads)
+                    if talk is None:
+                        left.append(ticket)
+                        continue
             except Exception as error:
-                log.exception("generating with %s failed", ticket.entry.name)
-                ticket.push(Failed(_explain(error, ticket.entry.name)))
-            finally:
-                self._current = None
+                self._fail(ticket, error)
+            if talk:
+                self._talks.append(talk)
+            else:
                 self.shelf.give_back(ticket.entry)
-                del ticket  # it would hold the model's weights until the next one comes
+        with self._changed:
+            self._waiting.extendleft(reversed(left))
+            for place, ticket in enumerate(self._waiting, start=1):
+                if ticket.place != place:
+                    ticket.place = place
+                    ticket.push(Queued(place))
+            if left and not self._talks:
+                self._changed.wait(1)
+
+    def _go_on(self, together: "list[Talk]") -> None:
+        try:
+            together[0].go_on(together)
+        except Exception as error:
+            for talk in together:
+                if not talk.is_done:
+                    talk.is_done = True
+                    self._fail(talk.ticket, error)
+
+    def _fail(self, ticket: Ticket, error: Exception) -> None:
+        if not isinstance(error, UserError):
+            log.error("generating with %s failed", ticket.entry.name, exc_info=error)
+            error = _explain(error, ticket.entry.name)
+        ticket.push(Failed(error))
+
+    def _has_ended(self, talk: "Talk") -> bool:
+        if talk.is_done:
+            talk.end()
+            self.shelf.give_back(talk.ticket.entry)
+        return talk.is_done
+
+
+def _by_weights(talks: "list[Talk]") -> "list[list[Talk]]":
+    """Group the talks that go on together."""
+    groups: dict[int, list[Talk]] = {}
+    for talk in talks:
+        groups.setdefault(talk.group, []).append(talk)
+    return list(groups.values())
 
 
 def _explain(error: Exception, name: str) -> UserError:
@@ -130,59 +185,164 @@ def _explain(error: Exception, name: str) -> UserError:
 
 
 def _check_prompt(request: Completion, entry: Entry) -> None:
-    from training.lm import generate
-
-    module = entry.weights.module
-    room = generate.context_length(module) - 1
+    weights = entry.weights
+    room = weights.context_length - 1
     if len(request.prompt) > room:
         raise UserError("prompt_too_long", tokens=len(request.prompt), limit=room)
-    if max(request.prompt) >= module.get_input_embeddings().num_embeddings:
+    if max(request.prompt) >= weights.vocabulary:
         raise UserError("prompt_foreign_token", model=entry.name)
-
-
-def _generate(ticket: Ticket, threads: int) -> None:
-    """Run one ticket to its end in this thread."""
-    import torch
-
-    from training.chat import Renderer
-    from training.lm import generate
-
-    if threads:
-        torch.set_num_threads(threads)
-    request, entry = ticket.request, ticket.entry
-    if ticket.should_stop() or entry.weights is None:
-        return _end_early(ticket)
-    weights, text = entry.weights, generate.TextStream(Renderer.of(entry.path).decode)
-    meter = _Meter(len(request.prompt))
-    tokens = generate.stream(
-        weights.module,
-        request.prompt,
-        max_tokens=request.max_tokens,
-        temperature=request.temperature,
-        top_p=request.top_p,
-        stop_ids=request.stop_ids,
-        seed=request.seed,
-        should_stop=ticket.should_stop,
-    )
-    finish = "length"
-    while True:
-        with weights.step(entry.adapter):
-            token = next(tokens, None)
-        if token is None:
-            break
-        meter.count()
-        if token in request.stop_ids:
-            finish = "stop"
-        elif delta := text.push(token):
-            ticket.push(Text(delta, None, meter.usage()))
-    if ticket.should_stop() and finish != "stop":
-        return _end_early(ticket)
-    ticket.push(Text(text.finish(), finish, meter.usage()))
 
 
 def _end_early(ticket: Ticket) -> None:
     if not ticket.is_cancelled.is_set():
         raise UserError("model_unloaded", model=ticket.entry.name)
+
+
+# --- talks --------------------------------------------------------------------------------------
+def begin(ticket: Ticket, talks: "list[Talk]", threads: int) -> "Talk | None":
+    """Begin to answer a ticket; None while there is no room for it."""
+    if ticket.entry.weights.decoder:
+        return Streamed.begin(ticket)
+    if any(isinstance(talk, Plain) for talk in talks):
+        return None
+    return Plain(ticket, threads)
+
+
+class Talk:
+    """An answer on its way."""
+
+    def __init__(self, ticket: Ticket) -> None:
+        from training.chat import Renderer
+        from training.lm import generate
+
+        self.ticket = ticket
+        self.weights = ticket.entry.weights
+        self.text = generate.TextStream(Renderer.of(ticket.entry.path).decode)
+        self.meter = _Meter(len(ticket.request.prompt))
+        self.is_done = False
+
+    @property
+    def group(self) -> int:
+        """Whoever has the same goes on together."""
+        return id(self)
+
+    def go_on(self, together: "list[Talk]") -> None:
+        """Take each of the talks one token further."""
+        raise NotImplementedError
+
+    def take(self, token: int | None) -> None:
+        """Hand on what was generated; None ends the answer at its greatest length."""
+        request, finish = self.ticket.request, None
+        if token is not None:
+            self.meter.count()
+            if token in request.stop_ids:
+                finish = "stop"
+            elif delta := self.text.push(token):
+                self.ticket.push(Text(delta, None, self.meter.usage()))
+        if finish is None and (token is None or self.meter.completion_tokens >= self.most):
+            finish = "length"
+        if finish:
+            self.is_done = True
+            self.ticket.push(Text(self.text.finish(), finish, self.meter.usage()))
+
+    @property
+    def most(self) -> int:
+        """Tokens of the answer at most."""
+        request = self.ticket.request
+        return min(request.max_tokens, self.weights.context_length - len(request.prompt))
+
+    def stop_if_asked(self) -> None:
+        """Raises: UserError when the model was unloaded meanwhile."""
+        if not self.is_done and self.ticket.should_stop():
+            self.is_done = True
+            _end_early(self.ticket)
+
+    def end(self) -> None:
+        """Give back what it held."""
+
+
+class Streamed(Talk):
+    """One of the streams of a decoder."""
+
+    def __init__(self, ticket: Ticket, stream: "Stream") -> None:
+        import torch
+
+        super().__init__(ticket)
+        self.stream = stream
+        self.meter.reused = stream.reused
+        self.token: int | None = None
+        """What is to be appended next; None while the prompt is read."""
+        self.generator = torch.Generator()
+        seed = ticket.request.seed
+        self.generator.seed() if seed is None else self.generator.manual_seed(seed)
+
+    @classmethod
+    def begin(cls, ticket: Ticket) -> "Streamed | None":
+        request, weights = ticket.request, ticket.entry.weights
+        name = ticket.entry.adapter or ""
+        adapter = weights.adapters[name] if name else None
+        stream = weights.decoder.admit(request.prompt, adapter, name, request.max_tokens)
+        return cls(ticket, stream) if stream else None
+
+    @property
+    def group(self) -> int:
+        return id(self.weights)
+
+    def go_on(self, together: "list[Talk]") -> None:
+        decoder = self.weights.decoder
+        for talk in together:
+            try:
+                talk.stop_if_asked()
+            except UserError as problem:
+                talk.ticket.push(Failed(problem))
+        going = [talk for talk in together if talk.token is not None and not talk.is_done]
+        unread = next((t for t in together if t.token is None and not t.is_done), None)
+        if going:
+            logits_BV = decoder.step([t.stream for t in going], [t.token for t in going])
+            for talk, logits_V in zip(going, logits_BV, strict=True):
+                talk.choose(logits_V)
+        if unread and (logits_V := decoder.read(unread.stream)) is not None:
+            unread.choose(logits_V)
+
+    def choose(self, logits_V) -> None:
+        from training.lm import generate
+
+        request = self.ticket.request
+        self.token = generate.pick(logits_V, request.temperature, request.top_p, self.generator)
+        self.take(self.token)
+
+    def end(self) -> None:
+        self.weights.decoder.leave(self.stream)
+
+
+class Plain(Talk):
+    """A model that no decoder knows, as transformers computes it: one such answer at a time."""
+
+    def __init__(self, ticket: Ticket, threads: int) -> None:
+        import torch
+
+        from training.lm import generate
+
+        super().__init__(ticket)
+        if threads:
+            torch.set_num_threads(threads)
+        request = ticket.request
+        self.tokens = generate.stream(
+            self.weights.module, request.prompt, max_tokens=request.max_tokens,
+            temperature=request.temperature, top_p=request.top_p, stop_ids=request.stop_ids,
+            seed=request.seed, should_stop=ticket.should_stop,
+        )  # fmt: skip
+
+    def go_on(self, together: "list[Talk]") -> None:
+        self.stop_if_asked()
+        if self.is_done:
+            return
+        with self.weights.step(self.ticket.entry.adapter):
+            token = next(self.tokens, None)
+        if token is None:
+            self.stop_if_asked()
+        if not self.is_done:
+            self.take(token)
 
 
 class _Meter:
@@ -191,6 +351,8 @@ class _Meter:
     def __init__(self, prompt_tokens: int) -> None:
         self.prompt_tokens = prompt_tokens
         self.completion_tokens = 0
+        self.reused = 0
+        """Tokens of the prompt that were there from before."""
         self.started = time.monotonic()
         self.first_token_seconds = 0.0
 
@@ -204,6 +366,7 @@ class _Meter:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": self.reused},
             "seconds": round(time.monotonic() - self.started, 3),
             "first_token_seconds": round(self.first_token_seconds, 3),
         }

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from torch import nn
 
+    from training.lm.decode.decoder import Decoder
+    from training.lm.decode.weights import Adapter
+
 log = logging.getLogger("engine")
 HEADROOM = 1.3
 """Memory that must be available, in sizes of the weights, before they are loaded."""
@@ -33,11 +36,15 @@ HEADROOM = 1.3
 
 @dataclass
 class Weights:
-    """A base or full model in memory, with the adapters that sit on it."""
+    """A base or full model in memory, with the adapters that sit on it: as streams of a decoder of our
+    own, or else as transformers and PEFT hold it, with one adapter active at a time."""
 
-    module: "nn.Module"
+    context_length: int
+    vocabulary: int
+    decoder: "Decoder | None" = None
+    module: "nn.Module | None" = None
     peft: "PeftModel | None" = None
-    adapters: set[str] = field(default_factory=set)
+    adapters: "dict[str, Adapter | None]" = field(default_factory=dict)
     active: str | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _changes: int = 0
@@ -62,7 +69,7 @@ class Weights:
             self._changes -= 1
 
     def _use(self, adapter: str | None) -> None:
-        if self.peft is None or adapter == self.active or adapter not in {None, *self.adapters}:
+        if self.peft is None or adapter == self.active or adapter not in (None, *self.adapters):
             return  # an adapter that was just taken away: its stream ends at its next look
         if adapter is None:
             self.peft.base_model.disable_adapter_layers()
@@ -90,12 +97,14 @@ class Entry:
     streams: int = 0
     """Streams that wait for it or run on it."""
     is_gone: bool = False
+    is_apart: bool = False
+    """Whether it is an adapter that needs a copy of its base to itself (and its like)."""
     weights: Weights | None = None
 
     @property
     def root(self) -> str:
         """Name of the weights that it needs: its base's, or its own."""
-        return self.base or self.name
+        return f"{self.base} apart" if self.is_apart else self.base or self.name
 
     @property
     def adapter(self) -> str | None:
@@ -116,8 +125,9 @@ class Entry:
 
 
 class Shelf:
-    def __init__(self, threads: int = 0) -> None:
+    def __init__(self, threads: int = 0, is_int8: bool = False) -> None:
         self.threads = threads
+        self.is_int8 = is_int8
         self.entries: dict[str, Entry] = {}
         self._weights: dict[str, Weights] = {}
         self._lock = threading.Lock()
@@ -131,8 +141,9 @@ class Shelf:
 
         if self.threads:
             torch.set_num_threads(self.threads)
-        import peft  # noqa: F401
         import transformers
+
+        from training.lm.decode import decoder  # noqa: F401
 
         transformers.utils.logging.disable_progress_bar()
 
@@ -218,7 +229,7 @@ class Shelf:
         try:
             weights = self._root(entry)
             if entry.base:
-                self._attach(entry, weights)
+                weights = self._attach(entry, weights)
         except UserError as error:
             self._settle(entry, error=error)
         except MemoryError:
@@ -245,23 +256,58 @@ class Shelf:
         entry.size_bytes = load.size_bytes(entry.path)
         if entry.root not in self._weights:
             self._check_memory(entry, load.memory_bytes(folder))
-            self._weights[entry.root] = Weights(load.model(folder))
+            self._weights[entry.root] = self._read(folder)
         return self._weights[entry.root]
 
-    def _attach(self, entry: Entry, weights: Weights) -> None:
-        from training.lm import load
+    def _read(self, folder: Path, *, is_plain: bool = False) -> Weights:
+        """Load weights: as a decoder of our own where it knows them."""
+        from training.lm import generate, load
+        from training.lm.decode.decoder import Decoder
+        from training.lm.fast.decoder import Unknown
 
+        module = load.model(folder)
+        size = module.get_input_embeddings().num_embeddings
+        weights = Weights(generate.context_length(module), size, module=module)
+        if not is_plain and load.device().type == "cpu":
+            with contextlib.suppress(Unknown):
+                weights.decoder = Decoder(module, is_int8=self.is_int8, threads=self.threads or 1)
+                weights.module = None
+        return weights
+
+    def _attach(self, entry: Entry, weights: Weights) -> Weights:
+        """Put an adapter on its base; return the weights that it is on: of what a decoder does not know,
+        a second copy of the base carries it."""
+        from training import gate
+        from training.lm import load
+        from training.lm.decode.weights import read_adapter
+        from training.lm.fast.decoder import Unknown
+
+        self._check_memory(entry, load.size_bytes(entry.path))
+        if weights.decoder:
+            gate.check(entry.path)
+            with contextlib.suppress(Unknown):
+                weights.adapters[entry.name] = read_adapter(entry.path, weights.decoder.model)
+                return weights
+            assert entry.base_path
+            entry.is_apart = True
+            if entry.root not in self._weights:
+                self._check_memory(entry, load.memory_bytes(entry.base_path))
+                self._weights[entry.root] = self._read(entry.base_path, is_plain=True)
+            weights = self._weights[entry.root]
         if entry.name in weights.adapters:
             self._detach(entry.name, weights)
-        self._check_memory(entry, load.size_bytes(entry.path))
         with weights.change():
             weights.peft = load.attach(weights.peft or weights.module, entry.path, entry.name)
-            weights.adapters.add(entry.name)
+            weights.adapters[entry.name] = None
             weights.active = ""
+        return weights
 
     def _detach(self, name: str, weights: Weights) -> None:
+        if weights.decoder:
+            del weights.adapters[name]
+            return
         with weights.change():
-            weights.adapters.remove(name)
+            del weights.adapters[name]
             if weights.adapters:
                 weights.peft.delete_adapter(name)
             else:
@@ -287,7 +333,7 @@ class Shelf:
         for root in [root for root in self._weights if root not in wanted]:
             del self._weights[root]
         for weights in self._weights.values():
-            for name in weights.adapters - names:
+            for name in weights.adapters.keys() - names:
                 self._detach(name, weights)
         _give_memory_back()
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 
+FULL = 7
+"""Streams of 4,096 tokens that the cache has room for."""
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from engine_process import EngineProcess
+from engine_process import FULL, EngineProcess
 
 from playground import client, homes, prompts
 from playground.client import Delta, Done, Loading, Queued, Trimmed
@@ -118,17 +118,18 @@ async def test_closing_the_stream_stops_the_generation(engine, settings, roomy_b
     engine.wait_until(lambda: engine.health()["streams"] == 0, 2)
 
 
-async def test_the_second_stream_waits_in_line(engine, settings, roomy_base):
+async def test_a_stream_without_room_waits_in_line(engine, settings, roomy_base):
     settings.MODELS = roomy_base.parent
-    endless = Parameters(temperature=0, max_tokens=4096)
-    first = client.stream("base:roomy", QUESTION, endless)
-    async with contextlib.aclosing(first):
-        async for event in first:
-            if isinstance(event, Delta):
-                break
-        second = client.stream("base:roomy", QUESTION, GREEDY)
-        assert await anext(second) == Queued(1)
-    assert isinstance([event async for event in second][-1], Done)
+    engine.load("base:roomy", roomy_base)
+    with contextlib.ExitStack() as streams:
+        long = {"model": "base:roomy", "max_tokens": 4096}
+        lines = [streams.enter_context(engine.open(**long)).iter_lines() for _ in range(FULL)]
+        for one in lines:
+            next(one)
+        last = client.stream("base:roomy", QUESTION, Parameters(temperature=0, max_tokens=4096))
+        assert await anext(last) == Queued(1)
+    async with contextlib.aclosing(last):
+        assert isinstance(await anext(last), Delta)
 
 
 async def test_an_answer_that_takes_too_long_ends_with_its_reason(

@@ -1,6 +1,7 @@
 """playground/engine as a real process on a real socket."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import types
 import weakref
 
 import pytest
-from engine_process import EngineProcess, events
+from engine_process import FULL, EngineProcess, events
 
 from training.chat import Renderer
 
@@ -113,36 +114,46 @@ def test_the_base_may_go_while_its_adapter_stays(engine, tiny_base, adapter):
     assert engine.complete(model="tuned:a", max_tokens=4)[0]
 
 
-def test_the_second_of_two_waits_in_line_and_then_runs(engine, roomy_base):
+def test_two_people_stream_at_once_to_two_models_of_one_base(engine, roomy_base, adapter):
     engine.load("base:tiny", roomy_base)
-    seen: list[tuple[str, dict]] = []
-
-    def second() -> None:
-        with engine.open(max_tokens=5) as response:
-            seen.extend(events(response))
-
+    engine.load_adapter("tuned:a", adapter, "base:tiny", roomy_base)
+    alone = engine.complete(model="tuned:a", max_tokens=40)[0]
     with engine.open(max_tokens=4096) as first:
         lines = first.iter_lines()
         next(lines)
-        thread = threading.Thread(target=second)
-        thread.start()
-        engine.wait_until(lambda: engine.health()["waiting"] == 1)
-    thread.join(20)
-    assert seen[0] == ("queued", {"place": 1})
-    assert seen[-1][1]["choices"][0]["finish_reason"] == "length"
+        text, last = engine.complete(model="tuned:a", max_tokens=40)
+        assert engine.health()["streams"] == 1  # the first goes on
+        assert engine.health()["waiting"] == 0
+    assert text == alone
+    assert last["choices"][0]["finish_reason"] == "length"
 
 
-def test_those_who_wait_move_up(engine, roomy_base):
+def test_the_next_turn_is_told_what_it_did_not_pay_for(engine, roomy_base):
+    engine.load("base:tiny", roomy_base)
+    prompt = [5 + place % 50 for place in range(100)]
+    before, after = (engine.complete(prompt=prompt, max_tokens=2) for _ in range(2))
+    assert before[0] == after[0]
+    cached = [one[1]["usage"]["prompt_tokens_details"]["cached_tokens"] for one in (before, after)]
+    assert cached == [0, 96]
+
+
+def test_whoever_finds_no_room_waits_in_line_and_moves_up(engine, roomy_base):
     engine.load("base:tiny", roomy_base)
     places: list[int] = []
 
     def last() -> None:
-        with engine.open(max_tokens=2) as response:
-            places.extend(value["place"] for kind, value in events(response) if kind == "queued")
+        with engine.open(max_tokens=4096) as response:
+            for kind, value in events(response):
+                if kind == "message":
+                    return
+                places.append(value["place"])
 
-    with engine.open(max_tokens=4096) as first:
-        lines = first.iter_lines()
-        next(lines)
+    with contextlib.ExitStack() as streams:
+        lines = [
+            streams.enter_context(engine.open(max_tokens=4096)).iter_lines() for _ in range(FULL)
+        ]
+        for one in lines:
+            next(one)
         with engine.open(max_tokens=4096) as second:
             engine.wait_until(lambda: engine.health()["waiting"] == 1)
             thread = threading.Thread(target=last)
@@ -300,7 +311,7 @@ async def test_release_lets_go_of_the_weights_after_talking(tiny_base):
     engine = Engine(threads=1)
     entry = engine.shelf.load(wire.Load("base:tiny", tiny_base))
     await asyncio.wrap_future(engine.shelf.sweep())
-    weights = weakref.ref(entry.weights.module)
+    weights = weakref.ref(entry.weights.decoder)
     request = {"model": "base:tiny", "prompt": [5], "max_tokens": 3, "stream": True}
     ticket = engine.line.join(wire.completion(request))
     while (await ticket.events.get()).finish_reason is None:

@@ -306,20 +306,24 @@ class Lanes:
         self._work: list[queue.SimpleQueue] = [queue.SimpleQueue() for _ in range(count - 1)]
         self._done: queue.SimpleQueue = queue.SimpleQueue()
         for lane, work in enumerate(self._work, start=1):
-            threading.Thread(target=self._walk, args=(lane, work), daemon=True).start()
+            given = lane, count, work, self._done
+            threading.Thread(target=_walk, args=given, name=f"lane {lane}", daemon=True).start()
 
-    def _walk(self, lane: int, work: queue.SimpleQueue) -> None:
-        while (given := work.get()) is not None:
-            loops.step(*given, lane, self.count)
-            self._done.put(lane)
-
-    def run(self, *given) -> None:
+    def run(self, *given: Any) -> None:
         for work in self._work:
             work.put(given)
         loops.step(*given, 0, self.count)
         for _ in self._work:
             self._done.get()
 
-    def end(self) -> None:
+    def __del__(self) -> None:
         for work in self._work:
             work.put(None)
+
+
+def _walk(lane: int, count: int, work: queue.SimpleQueue, done: queue.SimpleQueue) -> None:
+    """Take part in steps until None comes; holds nothing of a model in between."""
+    while (given := work.get()) is not None:
+        loops.step(*given, lane, count)
+        del given
+        done.put(lane)
