@@ -56,7 +56,10 @@ def children(socket_path: str) -> list[Child]:
         "-P", "threads", "--without-gossip", "--without-mingle", "--loglevel", "INFO",
     ]  # fmt: skip
     trusted = ["--proxy-headers", "--forwarded-allow-ips", ",".join(settings.PROXY)]
-    engine = [python, "-m", "playground.engine", "--log-format", settings.LOG_FORMAT]
+    engine = [
+        python, "-m", "playground.engine", "--log-format", settings.LOG_FORMAT,
+        "--precision", settings.ENGINE_PRECISION,
+    ]  # fmt: skip
     threads = ["--threads", str(settings.THREADS)] if settings.THREADS else []
     return [
         Child(
@@ -82,6 +85,8 @@ def environment(child: Child) -> dict[str, str]:
     found.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
     if child.name != FETCHER:
         found.pop("HF_TOKEN", None)
+    if child.name == "engine":
+        found |= {"NUMBA_CACHE_DIR": str(settings.DATA / "compiled")}
     return found
 
 

@@ -1,4 +1,4 @@
-"""Start the engine: `python -m playground.engine --socket PATH [--threads N] [--log-format json]`."""
+"""Start the engine: `python -m playground.engine --socket PATH [--threads N] [--precision fast] …`."""
 
 import argparse
 import logging
@@ -13,6 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m playground.engine")
     parser.add_argument("--socket", required=True, help="path of the Unix socket (107 bytes)")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: half of the cores")
+    parser.add_argument("--precision", choices=("exact", "fast"), default="exact")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     options = parser.parse_args()
     if len(os.fsencode(options.socket)) > 107:
@@ -25,7 +26,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     begin_log(options.log_format)
-    serve(options.socket, options.threads or half_of_the_cores())
+    serve(options.socket, options.threads or half_of_the_cores(), options.precision == "fast")
 
 
 def half_of_the_cores() -> int:
@@ -39,13 +40,13 @@ def begin_log(form: str) -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO)
 
 
-def serve(socket: str, threads: int) -> None:
+def serve(socket: str, threads: int, is_int8: bool) -> None:
     import uvicorn
 
     from playground.engine.app import Engine
 
     uvicorn.run(
-        Engine(threads),
+        Engine(threads, is_int8),
         uds=socket,
         lifespan="off",
         ws="none",
