@@ -36,12 +36,16 @@ under_way: set[str] = set()
 
 @dataclass(frozen=True)
 class Question:
-    """A checked "send" frame."""
+    """A checked "send" or "again" frame."""
 
     text: str
     model: str
     parameters: Parameters
     system_prompt: str
+    after: int | None = None
+    """The message that the text follows, 0 for the beginning; None for the end of what is shown."""
+    again: int | None = None
+    """The question that is to have another answer, instead of a text."""
 
     @classmethod
     def parse(cls, content: dict) -> "Question":
@@ -49,7 +53,13 @@ class Question:
         values = {key: content.get(key) or "" for key in ("text", "model", "system_prompt")}
         if not all(isinstance(value, str) for value in values.values()):
             raise UserError("frame_unreadable")
-        return cls(parameters=Parameters.parse(content.get("parameters")), **values)
+        keys = {key: content.get(key) for key in ("after", "again")}
+        if not all(key is None or (type(key) is int and 0 <= key < 2**63) for key in keys.values()):
+            raise UserError("frame_unreadable")
+        is_again = content.get("type") == "again"
+        if is_again != (keys["again"] is not None):
+            raise UserError("frame_unreadable")
+        return cls(parameters=Parameters.parse(content.get("parameters")), **values, **keys)
 
 
 @dataclass
@@ -128,7 +138,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         if self.is_closed or (conversation := await self.conversation_or_close()) is None:
             return
         try:
-            if content.get("type") == "send":
+            if content.get("type") in ("send", "again"):
                 await self.begin(conversation, Question.parse(content))
             elif content.get("type") == "stop":
                 await self.stop()
@@ -152,11 +162,12 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         live_answers[owner] += 1
         under_way.add(conversation.pk)
         try:
-            messages = await database_sync_to_async(_ask)(conversation, question)
+            asked, messages = await database_sync_to_async(_ask)(conversation, question)
         except BaseException:
             _one_less(owner, conversation.pk)
             raise
-        self.generation = asyncio.create_task(self.answer(conversation, question, messages))
+        await self.tell({"type": "asked"} | await database_sync_to_async(_place)(asked))
+        self.generation = asyncio.create_task(self.answer(asked, question, messages))
         self.generation.add_done_callback(lambda _: _one_less(owner, conversation.pk))
 
     async def stop(self) -> None:
@@ -166,7 +177,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             with contextlib.suppress(asyncio.CancelledError):
                 await self.generation
 
-    async def answer(self, conversation: Conversation, question: Question, messages: list) -> None:
+    async def answer(self, asked: Message, question: Question, messages: list) -> None:
         """Generate, send, and keep what was generated, however it ends."""
         answer, problem = Answer(), None
         try:
@@ -176,10 +187,10 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         except UserError as error:
             problem = error
         except Exception:
-            log.exception("answering in %s failed", conversation.pk)
+            log.exception("answering in %s failed", asked.conversation_id)
             problem = UserError("generation_failed")
         # A second cancellation (stop, then a closed tab) must not lose what was generated.
-        await asyncio.shield(self.finish(conversation, answer, problem))
+        await asyncio.shield(self.finish(asked, answer, problem))
 
     async def generate(self, answer: Answer, question: Question, messages: list) -> None:
         events = client.stream(question.model, messages, question.parameters)
@@ -191,16 +202,14 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
                 if frame := _frame(event):
                     await self.tell(frame)
 
-    async def finish(
-        self, conversation: Conversation, answer: Answer, problem: UserError | None
-    ) -> None:
+    async def finish(self, asked: Message, answer: Answer, problem: UserError | None) -> None:
         if problem:
             await self.tell_error(problem)
         message = None
         if answer.text or not problem:
             with contextlib.suppress(UserError):  # the conversation was deleted meanwhile
-                message = await database_sync_to_async(_keep)(conversation, answer)
-        await self.tell({"type": "done", "message": _as_dict(message)})
+                message = await database_sync_to_async(_keep)(asked, answer)
+        await self.tell({"type": "done", "message": message})
 
     async def tell(self, frame: dict) -> None:
         """Send a frame. To a peer that has vanished, sending returns at once without a pause:
@@ -227,24 +236,32 @@ def _one_less(owner: object, conversation: str) -> None:
         del live_answers[owner]
 
 
-def _ask(conversation: Conversation, question: Question) -> list:
-    """Keep question and settings; return the conversation as the model is to see it."""
+def _ask(conversation: Conversation, question: Question) -> tuple[Message, list]:
+    """Keep question and settings; return the question and the conversation as the model is to see it."""
     homes.choices(conversation.owner_id).allow(question.model)
     conversations.settle(conversation, question.model, question.parameters, question.system_prompt)
-    conversations.say(conversation, question.text)
-    return conversations.history(conversation)
+    if question.again is None:
+        asked = conversations.say(conversation, question.text, question.after)
+    else:
+        asked = conversations.ask_again(conversation, question.again)
+    return asked, conversations.history(conversation)
 
 
-def _keep(conversation: Conversation, answer: Answer) -> Message | None:
+def _keep(asked: Message, answer: Answer) -> dict | None:
     if not answer.text:
         return None
-    return conversations.answer(conversation, answer.text, answer.full_usage())
+    kept = conversations.answer(asked.conversation, asked, answer.text, answer.full_usage())
+    return _place(kept) | {"content": kept.content, "usage": kept.usage}
 
 
-def _as_dict(message: Message | None) -> dict | None:
-    if message is None:
-        return None
-    return {"id": message.pk, "content": message.content, "usage": message.usage}
+def _place(message: Message) -> dict:
+    """Return what the page must know of a message that was kept just now: it is the newest branch."""
+    beside = list(
+        message.conversation.messages.filter(parent=message.parent_id).values_list("pk", flat=True)
+    )
+    place = beside.index(message.pk) + 1 if message.pk in beside else 1
+    before = beside[place - 2] if place > 1 else None
+    return {"id": message.pk, "place": place, "count": len(beside), "before": before}
 
 
 def _frame(event: client.Event) -> dict | None:

@@ -1,7 +1,9 @@
 """The verbs of a conversation: begin it, add to it, name it, take it away."""
 
+from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from playground import homes
@@ -22,24 +24,111 @@ def create(owner: Any, model: str, system_prompt: str = "") -> Conversation:
     )
 
 
-def say(conversation: Conversation, text: str) -> Message:
-    """Add a question; the first one gives the conversation its title.
+def say(conversation: Conversation, text: str, after: int | None = None) -> Message:
+    """Add a question to the branch that is shown, or `after` an earlier message (0: at the beginning),
+    where it begins a branch of its own; the first one gives the conversation its title.
 
-    Raises: UserError("text_empty"), UserError("text_too_long").
+    Raises: UserError("text_empty"), UserError("text_too_long"), UserError("message_gone").
     """
     if not text.strip():
         raise UserError("text_empty")
     if len(text) > MAX_TEXT:
         raise UserError("text_too_long", length=len(text), limit=MAX_TEXT)
+    parent = conversation.tip
+    if after is not None:
+        parent = message(conversation, after) if after else None
     if not conversation.title:
         conversation.title = " ".join(text.split())[:TITLE_LENGTH]
     _touch(conversation, "title")
-    return conversation.messages.create(role="user", content=text)
+    asked = conversation.messages.create(role="user", content=text, parent=parent)
+    return _show(conversation, asked)
 
 
-def answer(conversation: Conversation, text: str, usage: dict) -> Message:
+def answer(conversation: Conversation, question: Message, text: str, usage: dict) -> Message:
+    """Keep an answer to a question, beside others that it may have."""
     _touch(conversation)
-    return conversation.messages.create(role="assistant", content=text, usage=usage)
+    made = conversation.messages.create(
+        role="assistant", content=text, usage=usage, parent=question, model=conversation.model
+    )
+    return _show(conversation, made)
+
+
+def ask_again(conversation: Conversation, key: int) -> Message:
+    """Return a question that is to have another answer, at the end of the branch that is shown.
+
+    Raises: UserError("message_gone").
+    """
+    asked = message(conversation, key)
+    if asked.role != "user":
+        raise UserError("message_gone")
+    return _show(conversation, asked)
+
+
+def message(conversation: Conversation, key: int) -> Message:
+    """Raises: UserError("message_gone")."""
+    found = conversation.messages.filter(pk=key).first()
+    if found is None:
+        raise UserError("message_gone")
+    return found
+
+
+def rate(conversation: Conversation, key: int, rating: int) -> None:
+    """Keep what the user thinks of an answer: 1, -1, or 0 for nothing.
+
+    Raises: UserError("message_gone").
+    """
+    answers = conversation.messages.filter(pk=key, role="assistant")
+    if rating not in (-1, 0, 1) or not answers.update(rating=rating):
+        raise UserError("message_gone")
+
+
+def go_to(conversation: Conversation, key: int) -> None:
+    """Show the branch of a message, as far as it was last gone.
+
+    Raises: UserError("message_gone").
+    """
+    found = message(conversation, key)
+    while (following := found.children.order_by("pk").last()) is not None:
+        found = following
+    _show(conversation, found)
+
+
+def _show(conversation: Conversation, tip: Message) -> Message:
+    conversation.tip = tip
+    _touch(conversation, "tip_id")
+    return tip
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A message of the branch that is shown, and its place among those beside it."""
+
+    message: Message
+    place: int
+    """1 is the first."""
+    count: int
+    before: int | None
+    """The message of the branch beside it, on either side."""
+    behind: int | None
+
+
+def turns(conversation: Conversation, until: int | None = None) -> list[Turn]:
+    """Return the branch that is shown, or the one that ends with a message, from its beginning."""
+    rows = {row.pk: row for row in conversation.messages.all()}
+    beside: dict[int | None, list[int]] = {}
+    for row in rows.values():
+        beside.setdefault(row.parent_id, []).append(row.pk)
+    found: list[Turn] = []
+    key = until or conversation.tip_id
+    while key in rows:
+        row = rows[key]
+        keys = beside[row.parent_id]
+        place = keys.index(key)
+        before = keys[place - 1] if place else None
+        behind = keys[place + 1] if place + 1 < len(keys) else None
+        found.append(Turn(row, place + 1, len(keys), before, behind))
+        key = row.parent_id
+    return found[::-1]
 
 
 def settle(
@@ -68,13 +157,24 @@ def delete(conversation: Conversation) -> None:
     conversation.delete()
 
 
-def history(conversation: Conversation) -> list[chat.Message]:
-    """Return the conversation as the model sees it, the system prompt first.
+def search(found: QuerySet[Conversation], sought: str) -> QuerySet[Conversation]:
+    """Keep the conversations in whose title or messages the words appear."""
+    if not sought:
+        return found
+    said = Message.objects.filter(conversation=OuterRef("pk"), content__icontains=sought)
+    return found.filter(Q(title__icontains=sought) | Exists(said))
+
+
+def history(conversation: Conversation, until: int | None = None) -> list[chat.Message]:
+    """Return the branch that is shown, or the one that ends with a message, as the model sees it: the
+    system prompt first.
 
     A question that never got an answer (stopped at once, or failed) makes way for the next one:
     chat templates want questions and answers in turn.
     """
-    told = [chat.Message(row.role, row.content) for row in conversation.messages.all()]
+    told = [
+        chat.Message(turn.message.role, turn.message.content) for turn in turns(conversation, until)
+    ]
     kept = [
         message
         for message, following in zip(told, [*told[1:], None], strict=True)

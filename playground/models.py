@@ -17,6 +17,10 @@ class Conversation(models.Model):
     system_prompt = models.TextField(blank=True)
     parameters = models.JSONField(default=dict, blank=True)
     """temperature, top_p, max_tokens as last used."""
+    tip = models.ForeignKey(
+        "Message", models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )
+    """The last message of the branch that is shown."""
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -28,11 +32,21 @@ class Conversation(models.Model):
 
 
 class Message(models.Model):
+    """A question or an answer. Those that follow the same one are branches of the conversation."""
+
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages")
+    parent = models.ForeignKey(
+        "self", models.CASCADE, null=True, blank=True, related_name="children"
+    )
+    """What it follows; None at the beginning."""
     role = models.CharField(max_length=10)
     content = models.TextField()
     usage = models.JSONField(default=dict, blank=True)
     """prompt_tokens, completion_tokens, seconds, finish_reason of an answer."""
+    model = models.CharField(max_length=120, blank=True)
+    """Which model answered, as the engine knows it."""
+    rating = models.SmallIntegerField(default=0)
+    """What the user thinks of an answer: 1 good, -1 bad, 0 nothing said."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

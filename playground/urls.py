@@ -11,4 +11,8 @@ urlpatterns = [
     path("<str:conversation_id>/", views.conversation, name="conversation"),
     path("<str:conversation_id>/delete/", views.delete, name="conversation-delete"),
     path("<str:conversation_id>/rename/", views.rename, name="conversation-rename"),
+    path("<str:conversation_id>/go/", views.go, name="conversation-go"),
+    path("<str:conversation_id>/rate/", views.rate, name="conversation-rate"),
+    path("<str:conversation_id>/mend/", views.mend, name="conversation-mend"),
+    path("<str:conversation_id>/export/<str:form>/", views.export, name="conversation-export"),
 ]

@@ -1,21 +1,28 @@
 """The pages of the playground: conversation, model list, load and unload."""
 
+import json
+
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.http import content_disposition_header, url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from playground import client, conversations, homes
 from playground.models import Conversation
 from playground.parameters import Parameters
 from training import wording
+from training.chat import Example
+from training.datasets import editing
 from training.errors import UserError
+from training.models import Dataset
 
 LISTED = 100
+SOUGHT_CHARACTERS = 100
 ASKED_CHARACTERS = 4000
 """Longest question that a link to the playground may bring along."""
 
@@ -24,10 +31,11 @@ ASKED_CHARACTERS = 4000
 def playground(request: HttpRequest) -> HttpResponse:
     """Open the newest conversation, or an empty page for a new one."""
     model = request.GET.get("model", "")
+    sought = request.GET.get("q", "").strip()[:SOUGHT_CHARACTERS]
     newest = _begun(request).first()
-    if newest and not model and "new" not in request.GET:
+    if newest and not model and not sought and "new" not in request.GET:
         return redirect("conversation", newest.pk)
-    return _page(request, None, model)
+    return _page(request, None, model, sought)
 
 
 @require_GET
@@ -36,13 +44,16 @@ def conversation(request: HttpRequest, conversation_id: str) -> HttpResponse:
     return _page(request, found, found.model)
 
 
-def _page(request: HttpRequest, found: Conversation | None, model: str) -> HttpResponse:
+def _page(
+    request: HttpRequest, found: Conversation | None, model: str, sought: str = ""
+) -> HttpResponse:
     choices = homes.choices(request.user)
     chosen = model if choices.label(model) else choices.first
     context = {
         "conversation": found,
-        "turns": found.messages.all() if found else [],
-        "conversations": _begun(request)[:LISTED],
+        "turns": conversations.turns(found) if found else [],
+        "conversations": conversations.search(_begun(request), sought)[:LISTED],
+        "sought": sought,
         "choices": choices,
         "missing_model": bool(model) and model != chosen,
         "parameters": Parameters.parse(found.parameters) if found else homes.parameters(chosen),
@@ -87,6 +98,87 @@ def rename(request: HttpRequest, conversation_id: str) -> HttpResponse:
     except UserError as problem:
         messages.error(request, _text(problem))
     return redirect("conversation", found.pk)
+
+
+@require_POST
+def go(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """Show the branch of a message."""
+    found = _own(request, conversation_id)
+    return _deed(lambda: conversations.go_to(found, _number(request, "message")))
+
+
+@require_POST
+def rate(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    found = _own(request, conversation_id)
+    return _deed(
+        lambda: conversations.rate(found, _number(request, "message"), _number(request, "rating"))
+    )
+
+
+def _deed(verb) -> HttpResponse:
+    try:
+        verb()
+    except UserError as problem:
+        return JsonResponse({"error": _text(problem)}, status=422)
+    return HttpResponse(status=204)
+
+
+def _number(request: HttpRequest, key: str) -> int:
+    """Return a whole number of form or address; 0, which is no message, for anything else."""
+    raw = request.POST.get(key) or request.GET.get(key, "")
+    return int(raw) if raw.lstrip("-").isdecimal() and len(raw) < 19 else 0
+
+
+@require_http_methods(["GET", "POST"])
+def mend(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """Mend an answer and make an example of it, in one of the user's datasets."""
+    found = _own(request, conversation_id)
+    key = _number(request, "message")
+    answer = get_object_or_404(found.messages, pk=key, role="assistant")
+    asked = conversations.history(found, answer.parent_id)
+    owned = Dataset.objects.filter(owner=request.user, versions__status="ready").distinct()
+    datasets = owned.order_by("-created_at")[:LISTED]
+    mended, chosen = request.POST.get("answer", answer.content), request.POST.get("dataset", "")
+    problem = None
+    if request.method == "POST":
+        dataset = get_object_or_404(owned, pk=chosen)
+        try:
+            turns = [(one.role, one.content) for one in asked]
+            example = editing.example_of([*turns, ("assistant", mended)])
+            editing.add(dataset, [example], conversation=found.pk)
+        except UserError as error:
+            problem = error
+        else:
+            messages.success(
+                request, _("고친 답변을 «%(name)s»에 예제로 더했습니다.") % {"name": dataset}
+            )
+            return redirect("conversation", found.pk)
+    context = {
+        "conversation": found, "message": answer, "asked": asked, "mended": mended,
+        "datasets": datasets, "chosen": chosen, "problem": problem,
+    }  # fmt: skip
+    status = 422 if problem else 200
+    return render(request, "playground/mend.html", context, status=status)
+
+
+@require_GET
+def export(request: HttpRequest, conversation_id: str, form: str) -> HttpResponse:
+    """Answer the branch that is shown as a file: to read, or as a line of training data."""
+    found = _own(request, conversation_id)
+    if form == "markdown":
+        text = render_to_string("playground/export.md", {
+            "conversation": found, "turns": conversations.turns(found),
+        })  # fmt: skip
+        kind, ending = "text/markdown", "md"
+    elif form == "jsonl":
+        example = Example(tuple(conversations.history(found)))
+        text = json.dumps(example.as_dict(), ensure_ascii=False) + "\n"
+        kind, ending = "application/jsonl", "jsonl"
+    else:
+        raise Http404
+    answer = HttpResponse(text, content_type=f"{kind}; charset=utf-8")
+    answer["Content-Disposition"] = content_disposition_header(True, f"{found}.{ending}")
+    return answer
 
 
 @require_POST

@@ -24,6 +24,8 @@ FILES = {
     "uplot/dist/uPlot.esm.js": "uplot/uplot.js",
     "uplot/dist/uPlot.min.css": "uplot/uplot.css",
     "uplot/LICENSE": "uplot/LICENSE.txt",
+    "markdown-it/dist/browser/markdown-it.esm.min.mjs": "markdown-it/markdown-it.js",
+    "markdown-it/LICENSE": "markdown-it/LICENSE.txt",
     "@fontsource/pretendard/LICENSE": "pretendard/LICENSE.txt",
     "lucide-static/LICENSE": "icons/LICENSE.txt",
 }

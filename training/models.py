@@ -47,6 +47,22 @@ class Dataset(models.Model):
         return self.name
 
 
+class Origin(models.Model):
+    """Where an example comes from that somebody mended while talking."""
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="origins")
+    mark = models.CharField(max_length=64)
+    """Of the example (editing.mark), wherever in the data it stands."""
+    conversation = models.CharField(max_length=16)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["dataset", "mark"])]
+
+    def __str__(self) -> str:
+        return self.mark
+
+
 class DatasetVersion(Leased):
     """One reading of one file. Its examples are immutable segment files in its folder."""
 

@@ -1,5 +1,8 @@
 // The chat page: questions go out over a websocket, text comes in as it is generated.
-// All text is set with textContent; every word shown comes from the page (#chat-words).
+// What a model says is Markdown, in which HTML counts as text (markdown.js); all else is set with
+// textContent. Every word shown comes from the page (#chat-words).
+
+import { render } from "./markdown.js";
 
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 10_000;
@@ -54,35 +57,78 @@ function toBottom() {
   scroller.scrollTop = scroller.scrollHeight;
 }
 
+// --- turns ---------------------------------------------------------------------------------
+
+function textOf(turn) {
+  return turn.querySelector(".turn-source").textContent;
+}
+
+function show(turn, text) {
+  turn.querySelector(".turn-source").textContent = text;
+  const place = turn.querySelector(".turn-text");
+  if (turn.classList.contains("assistant")) place.replaceChildren(render(text));
+  else place.textContent = text;
+}
+
+// A turn is known by its message's id from the moment that the server has kept it.
+function settle(turn, { id, place, count, before }) {
+  turn.dataset.id = id;
+  for (const link of turn.querySelectorAll("a[data-mend]")) link.href = `${chat.dataset.base}mend/?message=${id}`;
+  if (count > 1) {
+    turn.querySelector(".turn-branches").hidden = false;
+    turn.querySelector(".turn-place").textContent = `${place}/${count}`;
+    turn.querySelector("[data-before]").dataset.before = before;
+    turn.querySelector("[data-behind]").disabled = true;
+  }
+}
+
+function cutAfter(turn) {
+  while (turn.nextElementSibling) turn.nextElementSibling.remove();
+}
+
 // --- one answer ----------------------------------------------------------------------------
 
 class Answer {
-  constructor(text) {
+  // `asked` is the turn of a question that gets another answer; without it the text is a new one.
+  constructor(text, { after = null, asked = null } = {}) {
     this.question = text;
-    this.asked = addTurn("user");
-    this.asked.querySelector(".turn-text").textContent = text;
+    this.after = after;
+    this.again = asked ? Number(asked.dataset.id) : null;
+    this.asked = asked ?? addTurn("user");
+    if (asked) cutAfter(asked);
+    else show(this.asked, text);
     this.turn = addTurn("assistant");
     this.turn.classList.add("running", "waiting");
     this.turn.setAttribute("aria-busy", "true");
-    this.text = document.createTextNode("");
-    this.turn.querySelector(".turn-text").replaceChildren(this.text);
+    this.said = "";
+    this.drawn = 0;
     this.failed = false;
     this.isStopping = false;
     toBottom();
   }
 
   add(text) {
+    this.said += text;
+    this.drawn ||= window.requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    this.drawn = 0;
     keepingPlace(() => {
       this.turn.classList.remove("waiting");
-      this.text.appendData(text);
+      show(this.turn, this.said);
     });
   }
 
-  end(usage, ending) {
+  end(message, ending) {
+    window.cancelAnimationFrame(this.drawn);
+    if (this.said) this.draw();
     keepingPlace(() => {
       this.turn.classList.remove("running", "waiting");
       this.turn.removeAttribute("aria-busy");
-      if (!this.text.data) return this.turn.remove();
+      if (!this.said) return this.turn.remove();
+      if (message) settle(this.turn, message);
+      const usage = message?.usage;
       if (usage?.completion_tokens) {
         const seconds = usage.seconds || 1;
         this.turn.querySelector(".turn-meta").textContent = filled(words.meta, {
@@ -102,16 +148,18 @@ class Answer {
       notice.querySelector(".what").textContent = what;
       notice.querySelector(".cure").textContent = cure;
       notice.querySelector("button").addEventListener("click", () => {
-        if (!answer && ask(this.question)) notice.remove();
+        if (answer) return;
+        notice.remove();
+        ask(this.question, { asked: this.asked.dataset.id ? this.asked : null });
       });
     });
   }
 
   takeBack() {
-    this.asked.remove();
+    if (this.again === null) this.asked.remove();
     this.turn.remove();
     find("chat-empty").hidden = turns.children.length > 0;
-    if (!question.value) question.value = this.question;
+    if (this.again === null && !question.value) question.value = this.question;
   }
 }
 
@@ -121,8 +169,8 @@ function setAnswer(value) {
   find("stop").hidden = !value;
 }
 
-function endAnswer(usage, ending) {
-  answer.end(usage, ending);
+function endAnswer(message, ending) {
+  answer.end(message, ending);
   setAnswer(null);
 }
 
@@ -139,13 +187,16 @@ const frames = {
     refreshState();
   },
   trimmed: ({ count }) => say(filled(words.trimmed, { count })),
+  asked: (message) => {
+    if (answer && answer.again === null) settle(answer.asked, message);
+  },
   delta: ({ text }) => answer?.add(text),
   done: ({ message }) => {
     if (!answer) return;
     const isStopped = answer.isStopping || message?.usage?.finish_reason === "stopped";
     const told = isStopped ? words.stopped : message ? words.done : words.nothing;
     const said = answer.failed ? "" : told;
-    endAnswer(message?.usage, words[ending(message?.usage?.finish_reason)]);
+    endAnswer(message, words[ending(message?.usage?.finish_reason)]);
     say(said);
     refreshState();
   },
@@ -220,9 +271,13 @@ async function begin(text) {
   const begun = await response.json();
   if (!response.ok) throw new Error(begun.error);
   chat.dataset.conversation = begun.id;
+  chat.dataset.base = begun.url;
   history.replaceState(null, "", begun.url);
   for (const form of document.querySelectorAll("form[data-action]")) {
     form.action = `${begun.url}${form.dataset.action}`;
+  }
+  for (const link of document.querySelectorAll("a[data-action]")) {
+    link.href = `${begun.url}${link.dataset.action}`;
   }
   find("chat-tools").hidden = false;
   nameConversation(begun.url, text);
@@ -241,7 +296,7 @@ function nameConversation(url, text) {
   find("title").value = title;
 }
 
-function ask(text) {
+function ask(text, where = {}) {
   if (isOver || answer || !text.trim()) return false;
   if (!settings.checkValidity()) {
     settings.closest("details").open = true;
@@ -249,7 +304,7 @@ function ask(text) {
     say(words.invalid);
     return false;
   }
-  setAnswer(new Answer(text));
+  setAnswer(new Answer(text, where));
   say(words.asking);
   deliver(answer).catch((problem) => giveUp(problem.message || words.unsent));
   return true;
@@ -262,8 +317,8 @@ async function deliver(mine) {
   if (answer !== mine) return;
   socket.send(
     JSON.stringify({
-      type: "send",
-      text: mine.question,
+      type: mine.again === null ? "send" : "again",
+      ...(mine.again === null ? { text: mine.question, after: mine.after } : { again: mine.again }),
       model: values.model,
       system_prompt: values.system_prompt,
       parameters: {
@@ -298,6 +353,80 @@ find("stop").addEventListener("click", () => {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "stop" }));
   question.focus();
 });
+
+// --- what can be done with a turn ------------------------------------------------------------
+
+async function post(action, values) {
+  const body = new FormData();
+  body.set("csrfmiddlewaretoken", settings.elements.csrfmiddlewaretoken.value);
+  for (const [key, value] of Object.entries(values)) body.set(key, value);
+  const response = await fetch(`${chat.dataset.base}${action}`, { method: "POST", body });
+  if (!response.ok) throw new Error();
+}
+
+function previous(turn) {
+  let before = turn.previousElementSibling;
+  while (before && !before.dataset.id) before = before.previousElementSibling;
+  return before;
+}
+
+const deeds = {
+  copy: async (turn, button) => {
+    await navigator.clipboard.writeText(textOf(turn));
+    say(words.copied);
+    button.focus();
+  },
+  again: (turn) => {
+    const asked = previous(turn);
+    if (asked) ask(textOf(asked), { asked });
+  },
+  edit: (turn) => {
+    if (turn.querySelector("form")) return;
+    const form = find("turn-editor").content.querySelector("form").cloneNode(true);
+    const area = form.querySelector("textarea");
+    const place = turn.querySelector(".turn-text");
+    const close = () => {
+      form.remove();
+      place.hidden = false;
+    };
+    area.value = textOf(turn);
+    place.hidden = true;
+    place.after(form);
+    form.querySelector("[data-cancels]").addEventListener("click", close);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (answer || !area.value.trim()) return;
+      const before = previous(turn);
+      const after = before ? Number(before.dataset.id) : 0;
+      close();
+      cutAfter(turn);
+      turn.remove();
+      ask(area.value, { after });
+    });
+    area.focus();
+  },
+  rate: async (turn, button) => {
+    const isPressed = button.getAttribute("aria-pressed") === "true";
+    await post("rate/", { message: turn.dataset.id, rating: isPressed ? 0 : button.value });
+    for (const other of turn.querySelectorAll("[data-deed=rate]")) {
+      other.setAttribute("aria-pressed", String(other === button && !isPressed));
+    }
+    say(isPressed ? "" : words.rated);
+  },
+  go: async (turn, button) => {
+    await post("go/", { message: button.dataset.before ?? button.dataset.behind });
+    location.reload();
+  },
+};
+
+turns.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-deed]");
+  const turn = button?.closest(".turn");
+  if (!turn?.dataset.id || answer) return;
+  Promise.resolve(deeds[button.dataset.deed](turn, button)).catch(() => say(words.failed));
+});
+
+for (const turn of turns.querySelectorAll(".turn.assistant")) show(turn, textOf(turn));
 
 settings.addEventListener("submit", (event) => event.preventDefault());
 

@@ -1,6 +1,6 @@
 """Doors of 학습 데이터: the list, one dataset's examples and problems, and deleting it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -29,6 +29,8 @@ class Numbered:
     example: object
     position: int = 0
     """Where the row stays, whatever is removed before it."""
+    origin: str = ""
+    """The conversation that it was mended in, if it was."""
 
     @property
     def mark(self) -> str:
@@ -125,7 +127,12 @@ def whole(request: HttpRequest, row: Dataset, version: DatasetVersion) -> HttpRe
         "layout_form": layouts.form_of(version),
     }
     context |= findings.found(version)
-    return render(request, "datasets/dataset.html", context | page_of(request, version))
+    context |= page_of(request, version)
+    origins = editing.origins(row, [one.mark for one in context["examples"]])
+    context["examples"] = [
+        replace(one, origin=origins.get(one.mark, "")) for one in context["examples"]
+    ]
+    return render(request, "datasets/dataset.html", context)
 
 
 def page_of(request: HttpRequest, version: DatasetVersion) -> dict:

@@ -88,6 +88,7 @@ def add_tuned(job):
 
 
 def add_everything(person, name: str) -> Belongings:
+    from playground import conversations
     from playground.models import Conversation
     from studio import keys
     from training.datasets import arrivals
@@ -100,7 +101,7 @@ def add_everything(person, name: str) -> Belongings:
     conversation = Conversation.objects.create(
         owner=person, title=f"{name} 대화", model=f"tuned:{tuned.pk}", system_prompt=name
     )
-    conversation.messages.create(role="user", content=name)
+    conversations.answer(conversation, conversations.say(conversation, name), name, {})
     key, secret = keys.create(person, f"{name} 키")
     unused = DatasetVersion.objects.create(
         dataset=person.datasets.create(name=f"{name} 안 쓴 데이터"), status="ready"

@@ -62,12 +62,17 @@ def _order(mine) -> dict:
     return {"base_model": "tiny", "suffix": "a", "training_file": "https://example.org/a.jsonl"}
 
 
+def _mended(mine) -> dict:
+    answer = mine.conversation.messages.get(role="assistant")
+    return {"message": answer.pk, "answer": "답", "dataset": mine.stored.pk}
+
+
 DRAFT = ("draft",)
 DATA = ("stored",)
 JOB = ("finished", "queued")
 TALK = ("conversation",)
 COMING, BRINGING = ("download",), ("bringing",)
-WITHIN = {"position": "0", "number": "1", "ending": "jsonl"}
+WITHIN = {"position": "0", "number": "1", "ending": "jsonl", "form": "markdown"}
 """What stands for the parts of an address within a thing."""
 AWAY = {"POST": 503}
 """No engine runs here, and that is said in its own words."""
@@ -197,6 +202,10 @@ ROUTES: dict[str, Route] = {
     "playground/<str:conversation_id>/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/delete/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/rename/": Route(OWNER, TALK, lambda mine: {"title": "b"}),
+    "playground/<str:conversation_id>/go/": Route(OWNER, TALK, lambda mine: {"message": "1"}),
+    "playground/<str:conversation_id>/rate/": Route(OWNER, TALK, lambda mine: {"message": "1"}),
+    "playground/<str:conversation_id>/export/<str:form>/": Route(OWNER, TALK),
+    "playground/<str:conversation_id>/mend/": Route(OWNER, TALK, _mended),
     # programs
     "v1/": Route(EVERYBODY, answers={"GET": 404}),
     "v1/openapi.json": Route(EVERYBODY),

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import pytest
 from django.test import Client
 
+from playground import conversations
 from playground.models import Conversation
 
 MARK = "xss"
@@ -131,8 +132,8 @@ def attacked(db, build, attack) -> dict[str, list[str]]:
     talk = Conversation.objects.create(
         owner=person, title=cut(attack, 200), model=f"tuned:{tuned.pk}", system_prompt=attack
     )
-    talk.messages.create(role="user", content=attack)
-    talk.messages.create(role="assistant", content=attack, usage={"finish_reason": attack})
+    asked = conversations.say(talk, attack)
+    conversations.answer(talk, asked, attack, {"finish_reason": attack})
     key, _secret = keys.create(person, cut(attack, 60))
     jobs = [job.pk for job in (finished, failed, queued)]
     steps = [f"/train/{draft.pk}" for draft in (*drafts, missing)]

@@ -22,6 +22,7 @@ ROWS = """
 import json
 from datetime import timedelta
 from django.utils import timezone
+from playground import conversations
 from playground.models import Conversation
 from studio import keys
 from studio.models import User
@@ -83,9 +84,9 @@ editing.add(faulty.dataset, [
     for name in "가나다라" for text in ("null", "답변: 010-2345-6789로 전화하십시오.", "We open at nine." + " 아주 긴 답변" * 60)])
 runs.check(str(reports.of(versions.newest(faulty.dataset)).pk))
 talk = Conversation.objects.create(owner=owner, title="날씨를 물은 대화", model="base:tiny", system_prompt="친절하게")
-talk.messages.create(role="user", content="오늘 날씨 어때요?")
-talk.messages.create(role="assistant", content="맑습니다. " * 60 + "a" * 300,
-    usage={"completion_tokens": 90, "seconds": 3, "finish_reason": "length"})
+asked = conversations.say(talk, "오늘 날씨 어때요?")
+for said in ("흐립니다.", "**맑습니다.** " * 60 + "a" * 300 + "\\n\\n| 시 | 도 |\\n|--|--|\\n| 12 | 20 |"):
+    conversations.answer(talk, asked, said, {"completion_tokens": 90, "seconds": 3, "finish_reason": "length"})
 tally = Tally()
 for length, examples in ((20, 40), (30, 90), (45, 60), (70, 30), (400, 12), (9000, 8)):
     tally.answered[length] = tally.firsts[length // 2] = tally.answers[length - length // 2] = examples

@@ -100,7 +100,7 @@ async def test_a_question_is_kept_answered_and_the_answer_kept(engine, browser, 
         await socket.say("오늘 날씨 어때요?", system_prompt="짧게")
         frames = await socket.hear_until("done")
     kinds = [frame["type"] for frame in frames]
-    assert kinds[:3] == ["loading", "start", "delta"]
+    assert kinds[:4] == ["asked", "loading", "start", "delta"]
     text = "".join(frame["text"] for frame in frames if frame["type"] == "delta")
     message = frames[-1]["message"]
     assert message["content"] == text
@@ -110,6 +110,25 @@ async def test_a_question_is_kept_answered_and_the_answer_kept(engine, browser, 
     row = await Conversation.objects.aget()
     assert (row.title, row.system_prompt) == ("오늘 날씨 어때요?", "짧게")
     assert row.parameters["max_tokens"] == 10
+
+
+async def test_another_answer_and_an_edited_question_are_branches(engine, browser, conversation):
+    async with Socket(browser, conversation.pk) as socket:
+        await socket.say("오늘 날씨 어때요?")
+        question = (await socket.hear())["id"]
+        first = (await socket.hear_until("done"))[-1]["message"]
+        await socket.say(type="again", again=question)
+        asked, *_, done = await socket.hear_until("done")
+        assert asked["id"] == question
+        assert done["message"]["content"] == first["content"]  # greedy, of the same question
+        assert (done["message"]["place"], done["message"]["before"]) == (2, first["id"])
+        await socket.say("내일은 어때요?", after=0)
+        asked, *_, done = await socket.hear_until("done")
+        assert (asked["place"], asked["before"]) == (2, question)
+        assert done["message"]["count"] == 1
+        await socket.say(type="again", again=first["id"])
+        assert (await socket.hear())["code"] == "message_gone"
+    assert len(await kept(conversation)) == 5
 
 
 async def test_nobody_is_let_in_without_a_session(engine, conversation):
@@ -223,6 +242,11 @@ async def test_a_user_has_two_answers_under_way_at_most(engine, browser, user, e
         ({"parameters": {"max_tokens": 5000}}, "parameter_out_of_range"),
         ({"system_prompt": "가" * 20_001}, "system_prompt_too_long"),
         ({"type": "dance"}, "frame_unreadable"),
+        ({"type": "again"}, "frame_unreadable"),
+        ({"again": 1}, "frame_unreadable"),
+        ({"after": "1"}, "frame_unreadable"),
+        ({"after": True}, "frame_unreadable"),
+        ({"after": 99}, "message_gone"),
     ],
 )
 async def test_what_is_out_of_bounds_is_refused_with_words(

@@ -1,10 +1,13 @@
 """The playground's pages, with and without an engine."""
 
+import json
+
 import pytest
 from django.urls import reverse
 
 from playground import conversations, homes
 from playground.models import Conversation
+from playground.parameters import Parameters
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("tiny_catalogue")]
 
@@ -18,8 +21,8 @@ def mine(client, user):
 @pytest.fixture
 def conversation(user):
     made = conversations.create(user, "base:tiny")
-    conversations.say(made, "<b>안녕</b>")
-    conversations.answer(made, "반갑습니다", {"completion_tokens": 5, "seconds": 2.0})
+    asked = conversations.say(made, "<b>안녕</b>")
+    conversations.answer(made, asked, "반갑습니다", {"completion_tokens": 5, "seconds": 2.0})
     return made
 
 
@@ -185,3 +188,42 @@ class TestEngineAway:
     def test_its_return_is_shown(self, mine, engine):
         page = mine.get(reverse("playground-state"), {"model": "base:tiny", "away": "1"}).text
         assert "load-state" in page and "every 5s" not in page
+
+
+def test_a_branch_is_shown_where_one_goes_back_to_it(mine, conversation):
+    question = conversations.turns(conversation)[0].message
+    conversations.answer(conversation, question, "또 다른 답", {})
+    page = mine.get(f"/playground/{conversation.pk}/").content.decode()
+    assert "또 다른 답" in page and "반갑습니다" not in page and "2/2" in page
+    first = conversations.turns(conversation)[1].before
+    assert mine.post(f"/playground/{conversation.pk}/go/", {"message": first}).status_code == 204
+    assert "반갑습니다" in mine.get(f"/playground/{conversation.pk}/").content.decode()
+    for nonsense in ("", "x", "-1", "9" * 30):
+        answer = mine.post(f"/playground/{conversation.pk}/go/", {"message": nonsense})
+        assert answer.status_code == 422
+
+
+def test_an_answer_is_rated(mine, conversation):
+    answer = conversations.turns(conversation)[1].message
+    form = {"message": answer.pk, "rating": "-1"}
+    assert mine.post(f"/playground/{conversation.pk}/rate/", form).status_code == 204
+    page = mine.get(f"/playground/{conversation.pk}/").content.decode()
+    assert 'value="-1" aria-pressed="true"' in page
+
+
+def test_a_conversation_is_exported_to_read_and_to_train(mine, conversation):
+    conversations.settle(conversation, "base:tiny", Parameters(), "짧게")
+    there = f"/playground/{conversation.pk}/export/"
+    told = mine.get(there + "markdown/")
+    assert told.content.decode().startswith("# <b>안녕</b>\n")
+    assert "AI가 생성한 답변" in told.content.decode()
+    assert "attachment" in told["Content-Disposition"]
+    line = json.loads(mine.get(there + "jsonl/").content)
+    assert [one["role"] for one in line["messages"]] == ["system", "user", "assistant"]
+    assert mine.get(there + "exe/").status_code == 404
+
+
+def test_conversations_are_found_by_what_was_said(mine, conversation):
+    assert "반갑" in mine.get("/playground/?q=반갑").content.decode()
+    assert str(conversation.pk) in mine.get("/playground/?q=반갑").content.decode()
+    assert str(conversation.pk) not in mine.get("/playground/?q=없는말").content.decode()

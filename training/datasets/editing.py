@@ -81,14 +81,24 @@ def replace(dataset: Dataset, position: int, example: Example, was: str = "") ->
         return version
 
 
-def add(dataset: Dataset, found: Iterable[Example]) -> DatasetVersion:
-    """Add examples behind the last one.
+def add(dataset: Dataset, found: Iterable[Example], *, conversation: str = "") -> DatasetVersion:
+    """Add examples behind the last one; the `conversation` that they were mended in is remembered.
 
     Raises: UserError `data_being_read`, `data_not_readable`.
     """
+    found = list(found) if conversation else found
     with _held(dataset) as latest, _changing(latest) as version:
         store.add(folder(version), found)
+    if conversation:
+        for example in found:
+            dataset.origins.create(mark=mark(example), conversation=conversation)
     return version
+
+
+def origins(dataset: Dataset, marks: Iterable[str]) -> dict[str, str]:
+    """Return by mark the conversations that examples come from."""
+    rows = dataset.origins.filter(mark__in=list(marks)).order_by("pk")
+    return dict(rows.values_list("mark", "conversation"))
 
 
 def remove(dataset: Dataset, positions: Iterable[int], was: str = "") -> DatasetVersion:

@@ -9,6 +9,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -36,6 +38,8 @@ SHAPES = {
 }
 """Few layers, so that it takes seconds; but in one more weights than a processor's cache holds."""
 ANSWER_TOKENS = 24
+MEMORY = "--memory"
+"""Given to the process that measures memory alone."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,16 @@ def main() -> None:
     if threads := int(os.environ.get("DADEUM_THREADS") or 0):
         torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
-        found = Measurement(Path(folder)).all()
+        measurement = Measurement(Path(folder))
+        found = measurement.memory() if MEMORY in sys.argv else measurement.all()
     print(json.dumps({"kind": "measure", **found}), flush=True)
+
+
+def _compile() -> float:
+    """Have the loops compiled for this machine, if they are not; return the seconds that took."""
+    begun = time.time()
+    subprocess.run([sys.executable, "-c", "import training.lm.fast.kernels"], check=False)
+    return time.time() - begun
 
 
 class Measurement:
@@ -91,6 +103,8 @@ class Measurement:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.compiling = _compile()
+        """Seconds that no training after this one takes."""
         self.drawn = random.Random(7)
         self.steps: list[tuple[dict, float]] = []
         """Terms of a step, and its seconds; the others alike."""
@@ -114,8 +128,18 @@ class Measurement:
             "answer": fit(self.answers),
             "load": fit(self.loads),
             "write": self._write_seconds(run),
-            "memory": {"libraries": self.libraries, **self._memory()},
+            "memory": {"libraries": self.libraries, **_memory_elsewhere()},
         }
+
+    def memory(self) -> dict[str, float]:
+        """Return what a number weighs while a row goes through."""
+        setting = (BIG, "lora", 16)
+        run = self._run(*setting)
+        for one in BATCHES:
+            if one.setting == setting:
+                self._measure_step(run, one)
+        known = [(terms, size) for terms, size in self.peaks if size > 0]
+        return fit(known) if len(known) == len(self.peaks) else dict(costs.KEPT_BYTES)
 
     def _facts(self) -> dict:
         from training.lm.load import device
@@ -134,7 +158,9 @@ class Measurement:
 
         if not (self.folder / model).exists():
             write_model(self.folder / model, SHAPES[model])
-        begun = time.time() if self.loads else psutil.Process().create_time()
+        begun = time.time()
+        if not self.loads:
+            begun = psutil.Process().create_time() + self.compiling
         run = train.Run(self._order(model, method, rank))
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing here is worth a checkpoint
         run.corpus = self._corpus(8, 32, 0.5, SHAPES[model])
@@ -232,9 +258,17 @@ class Measurement:
         folder = run.order.folder
         return timed(lambda: checkpoint.save_best(folder, 1, run.parameters, {})) / size
 
-    def _memory(self) -> dict[str, float]:
-        known = [(terms, size) for terms, size in self.peaks if size > 0]
-        return fit(known) if len(known) == len(self.peaks) else dict(costs.KEPT_BYTES)
+
+def _memory_elsewhere() -> dict[str, float]:
+    """Measure memory in a process with the system's allocator: another (allocator.py) keeps what one
+    step took, so that the next seems to take nothing."""
+    environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "training.lm.measure", MEMORY], env=environment,
+        stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    found = json.loads(ended.stdout.splitlines()[-1])
+    return {name: found[name] for name in costs.KEPT_BYTES}
 
 
 def fit(found: list[tuple[dict, float]]) -> dict[str, float]:
