@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import signal
+import sys
 
 from training import lifeline, logs
 
@@ -41,6 +42,7 @@ def begin_log(form: str) -> None:
 
 
 def serve(socket: str, threads: int, is_int8: bool) -> None:
+    sys.setswitchinterval(0.0005)  # a token does not wait for the thread that sends the last one
     import uvicorn
 
     from playground.engine.app import Engine

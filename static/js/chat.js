@@ -77,8 +77,9 @@ function settle(turn, { id, place, count, before }) {
   if (count > 1) {
     turn.querySelector(".turn-branches").hidden = false;
     turn.querySelector(".turn-place").textContent = `${place}/${count}`;
-    turn.querySelector("[data-before]").dataset.before = before;
-    turn.querySelector("[data-behind]").disabled = true;
+    const back = turn.querySelector("[data-before]");
+    back.dataset.before = before ?? "";
+    back.disabled = before === null;
   }
 }
 
@@ -414,7 +415,7 @@ const deeds = {
     say(isPressed ? "" : words.rated);
   },
   go: async (turn, button) => {
-    await post("go/", { message: button.dataset.before ?? button.dataset.behind });
+    await post("go/", { message: button.dataset.before || button.dataset.behind });
     location.reload();
   },
 };

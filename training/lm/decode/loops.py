@@ -155,14 +155,24 @@ def _norm(x_BC, weight_LC, layer, eps, offset, out_BC):
 def _multiply(w_LNK, scale_LN, layer, first, last, x_BK, out_BN, row_K):
     """Fill the columns from `first` to `last` of the product."""
     streams, width = x_BK.shape
-    for n in range(first, last):
+    n, rest = first, first
+    if streams == 1:
+        rest = last - (last - first) % 4
+    while n < rest:  # four sums at once, so that none waits for its own
+        total, second, third, fourth = F(0), F(0), F(0), F(0)
+        for k in range(width):
+            x = x_BK[0, k]
+            total += _weight(w_LNK[layer, n, k]) * x
+            second += _weight(w_LNK[layer, n + 1, k]) * x
+            third += _weight(w_LNK[layer, n + 2, k]) * x
+            fourth += _weight(w_LNK[layer, n + 3, k]) * x
+        out_BN[0, n] = total * scale_LN[layer, n]
+        out_BN[0, n + 1] = second * scale_LN[layer, n + 1]
+        out_BN[0, n + 2] = third * scale_LN[layer, n + 2]
+        out_BN[0, n + 3] = fourth * scale_LN[layer, n + 3]
+        n += 4
+    for n in range(rest, last):
         scale = scale_LN[layer, n]
-        if streams == 1:
-            total = F(0)
-            for k in range(width):
-                total += _weight(w_LNK[layer, n, k]) * x_BK[0, k]
-            out_BN[0, n] = total * scale
-            continue
         for k in range(width):
             row_K[k] = _weight(w_LNK[layer, n, k]) * scale
         whole = streams // 4 * 4

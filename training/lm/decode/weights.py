@@ -31,7 +31,9 @@ def stacked(layers: Sequence[Sequence[torch.Tensor]], is_int8: bool) -> Stacked:
     """Put matrices that read the same input under one another, for each layer."""
     rows = sum(len(one) for one in layers[0])
     kind = torch.int8 if is_int8 else torch.bfloat16
-    values = torch.empty(len(layers), rows, layers[0][0].shape[1], dtype=kind)
+    shape = len(layers), rows, layers[0][0].shape[1]
+    # by NumPy, which asks the system for huge pages: reading through small ones takes twice as long
+    values = torch.from_numpy(np.empty(shape, np.int8 if is_int8 else np.uint16)).view(kind)
     scale = torch.ones(len(layers), rows)
     for place, parts in enumerate(layers):
         whole = torch.cat([part.detach() for part in parts]).float()
