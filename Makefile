@@ -15,7 +15,7 @@ MODEL := $(DADEUM_DATA)/builtin/smollm2-135m-instruct/README.md
 run: setup ## start the studio (Ctrl-C ends it)
 	@exec $(BIN)/python manage.py up
 
-setup: $(STAMPS)/static $(STAMPS)/messages $(MODEL)
+setup: $(STAMPS)/static $(STAMPS)/messages $(STAMPS)/compiled $(MODEL)
 	@$(BIN)/python manage.py migrate --verbosity 0
 
 $(STAMPS)/venv:
@@ -41,6 +41,11 @@ $(STAMPS)/static: $(STAMPS)/frontend $(shell find static docs/images -type f -no
 
 $(STAMPS)/messages: $(STAMPS)/packages studio/catalogue.py $(shell find locale -name '*.po' 2>/dev/null)
 	@$(BIN)/python -m studio.catalogue
+	@touch $@
+
+$(STAMPS)/compiled: $(STAMPS)/packages training/lm/fast/kernels.py training/lm/decode/loops.py
+	@echo "dadeum: 계산 코드를 이 컴퓨터에 맞춥니다."
+	@NUMBA_CACHE_DIR=$(DADEUM_DATA)/compiled $(BIN)/python -c "import training.lm.decode.loops"
 	@touch $@
 
 $(MODEL): | $(STAMPS)/packages

@@ -390,6 +390,8 @@ ENGINE_SOCKET = text("DADEUM_ENGINE_SOCKET")
 ENGINE_PRECISION = text("DADEUM_ENGINE_PRECISION", "exact")
 if ENGINE_PRECISION not in ("exact", "fast"):
     raise ImproperlyConfigured("DADEUM_ENGINE_PRECISION must be exact or fast.")
+COMPILED = folder("NUMBA_CACHE_DIR", DATA / "compiled")
+"""Where loops are kept that were compiled for this machine (training/lm/fast/kernels.py)."""
 THREADS = integer("DADEUM_THREADS", 0, 0, 1024)
 PROCESSES = integer("DADEUM_PROCESSES", 1, 1, 64)
 CHECKPOINT_SECONDS = number("DADEUM_CHECKPOINT_SECONDS", 60, 0, 86_400)

@@ -86,7 +86,7 @@ def environment(child: Child) -> dict[str, str]:
     if child.name != FETCHER:
         found.pop("HF_TOKEN", None)
     if child.name == "engine":
-        found |= {"NUMBA_CACHE_DIR": str(settings.DATA / "compiled")}
+        found |= {"NUMBA_CACHE_DIR": str(settings.COMPILED)}
     return found
 
 

@@ -17,6 +17,9 @@ for name in [name for name in os.environ if name.startswith("DADEUM_")]:
 os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE / "netblock"), str(HERE.parent)])
 os.environ["DADEUM_DATA"] = tempfile.mkdtemp(prefix="dadeum-test-")
 os.environ["DADEUM_DEBUG"] = "1"
+os.environ.setdefault(
+    "NUMBA_CACHE_DIR", str(HERE.parent / "data" / "compiled")
+)  # as set-up left it
 atexit.register(shutil.rmtree, os.environ["DADEUM_DATA"], ignore_errors=True)
 
 from studio import catalogue  # noqa: E402 - it takes the settings above

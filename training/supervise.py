@@ -82,7 +82,7 @@ def environment() -> dict[str, str]:
         | allocator.environment(passed)
         | threads
         | {
-            "NUMBA_CACHE_DIR": str(settings.DATA / "compiled"),
+            "NUMBA_CACHE_DIR": str(settings.COMPILED),
             "HF_HUB_OFFLINE": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "TOKENIZERS_PARALLELISM": "true",

@@ -9,7 +9,7 @@ NO_WORDS = re.compile(r"https?://\S*|/v1/\S*|/openapi.json|dadeum-[\w-]*|__\w+?_
 """Addresses, the first letters of keys, and places that a script fills."""
 TERMS = frozenset(
     """
-    LoRA PEFT Full API REST UI AI URL HTML JSON JSONL CSV TSV XLS XLSX Parquet DRM HWP UTF-8 CP949 BOM B KB MB GB
+    LoRA PEFT Full API REST UI AI URL HTML Markdown JSON JSONL CSV TSV XLS XLSX Parquet DRM HWP UTF-8 CP949 BOM B KB MB GB
     safetensors transformers config.json tokenizer.json chat_template.jinja jsonl overflow id
     prompt completion messages system user assistant role content history weight C_ID T_ID top-p
     Authorization Bearer GET POST DELETE Enter Shift

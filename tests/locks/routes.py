@@ -64,7 +64,7 @@ def _order(mine) -> dict:
 
 def _mended(mine) -> dict:
     answer = mine.conversation.messages.get(role="assistant")
-    return {"message": answer.pk, "answer": "답", "dataset": mine.stored.pk}
+    return {"message": answer.pk, "rating": "1", "answer": "답", "dataset": mine.stored.pk}
 
 
 DRAFT = ("draft",)
@@ -202,8 +202,8 @@ ROUTES: dict[str, Route] = {
     "playground/<str:conversation_id>/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/delete/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/rename/": Route(OWNER, TALK, lambda mine: {"title": "b"}),
-    "playground/<str:conversation_id>/go/": Route(OWNER, TALK, lambda mine: {"message": "1"}),
-    "playground/<str:conversation_id>/rate/": Route(OWNER, TALK, lambda mine: {"message": "1"}),
+    "playground/<str:conversation_id>/go/": Route(OWNER, TALK, _mended, {"POST": 204}),
+    "playground/<str:conversation_id>/rate/": Route(OWNER, TALK, _mended, {"POST": 204}),
     "playground/<str:conversation_id>/export/<str:form>/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/mend/": Route(OWNER, TALK, _mended),
     # programs

@@ -13,13 +13,13 @@ from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic, overload
 
-from training.lm.fast.kernels import F, _exp, _narrow, _sigmoid, _wide
+from training.lm.fast.kernels import LOOSE, F, _exp, _narrow, _sigmoid, _wide
 
 PAGE = 32
 """Tokens of a page of the cache."""
 _PATIENCE = 2000
 """Looks at whether the others have come before the processor is given to somebody else."""
-FAST = {"fastmath": True, "error_model": "numpy"}
+FAST = {"fastmath": LOOSE, "error_model": "numpy"}
 
 
 class Weights(NamedTuple):

@@ -16,6 +16,9 @@ from numba.extending import intrinsic, overload
 
 F = np.float32
 KINDS = types.uint16, types.float32
+LOOSE = {"reassoc", "contract", "arcp", "nsz", "afn"}
+"""Sums may be in any order. That nothing is infinite or no number may not be taken for granted: a run
+that diverges has to be seen."""
 LOWEST = -1e30
 """Added to scores that are hidden: as good as minus infinity, and safe to calculate with."""
 _UNDERFLOW, _NOTHING = F(-80), F(2e-35)
@@ -43,8 +46,11 @@ def _compiled(*told: str) -> Callable:
         signatures = [types.void(*(typed(one, kind) for one in told)) for kind in KINDS]
         with open(__file__) as file:  # what Numba keeps is not made for two that write it
             fcntl.flock(file, fcntl.LOCK_EX)
-            options = {"nogil": True, "fastmath": True, "error_model": "numpy", "cache": True}
-            return njit(signatures, **options)(function)
+            options = {"nogil": True, "fastmath": LOOSE, "error_model": "numpy"}
+            try:
+                return njit(signatures, cache=True, **options)(function)
+            except (OSError, RuntimeError):  # there is no room to keep it, or no place
+                return njit(signatures, **options)(function)
 
     return compile_
 
@@ -89,7 +95,7 @@ def _compile_narrow(x, like):
     return lambda x, like: F(x)
 
 
-@njit(inline="always", fastmath=True)
+@njit(inline="always", fastmath=LOOSE)
 def _exp(x):
     """e to the x: 2 to a whole power, times a polynomial of what is left (as in Cephes' expf)."""
     x = min(max(x, _UNDERFLOW), F(88))
@@ -210,7 +216,7 @@ def heads_back(
 
 
 # --- attention ----------------------------------------------------------------------------------
-@njit(inline="always", fastmath=True)
+@njit(inline="always", fastmath=LOOSE)
 def _highest(line, tops):
     """Return the highest number of a line, by as many at once as there are `tops`, which divide it."""
     step = len(tops)
@@ -264,7 +270,7 @@ def softmax_back(slope_RS, chances_RS, scale):
 
 
 # --- the gate of the MLP ------------------------------------------------------------------------
-@njit(inline="always", fastmath=True)
+@njit(inline="always", fastmath=LOOSE)
 def _sigmoid(x):
     return F(1) / (F(1) + _exp(-x))
 
