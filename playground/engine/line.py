@@ -201,11 +201,15 @@ def _end_early(ticket: Ticket) -> None:
 # --- talks --------------------------------------------------------------------------------------
 def begin(ticket: Ticket, talks: "list[Talk]", threads: int) -> "Talk | None":
     """Begin to answer a ticket; None while there is no room for it."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)  # of this thread, which reads prompts
     if ticket.entry.weights.decoder:
         return Streamed.begin(ticket)
     if any(isinstance(talk, Plain) for talk in talks):
         return None
-    return Plain(ticket, threads)
+    return Plain(ticket)
 
 
 class Talk:
@@ -318,14 +322,10 @@ class Streamed(Talk):
 class Plain(Talk):
     """A model that no decoder knows, as transformers computes it: one such answer at a time."""
 
-    def __init__(self, ticket: Ticket, threads: int) -> None:
-        import torch
-
+    def __init__(self, ticket: Ticket) -> None:
         from training.lm import generate
 
         super().__init__(ticket)
-        if threads:
-            torch.set_num_threads(threads)
         request = ticket.request
         self.tokens = generate.stream(
             self.weights.module, request.prompt, max_tokens=request.max_tokens,
