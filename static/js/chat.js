@@ -438,4 +438,5 @@ function fitSides() {
 wide.addEventListener("change", fitSides);
 fitSides();
 toBottom();
+question.readOnly = false; // until here Enter would have been a line break
 if (chat.dataset.conversation) connect();
