@@ -101,7 +101,7 @@ def accuracy(
     for row in asked:
         prompt = renderer.prompt([*shown, Message("user", row["prompt"])])
         answer = generate.stream(
-            model, prompt, max_tokens=16, temperature=0, top_p=1, stop_ids=renderer.stop_ids
+            model, prompt, max_tokens=16, stop_ids=renderer.stop_ids
         )
         right += renderer.decode(list(answer)).strip() == row["completion"]
         tokens += len(prompt)

@@ -7,6 +7,9 @@ from training.errors import UserError
 MAX_SYSTEM_PROMPT = 20_000
 MAX_TEXT = 100_000
 """Characters."""
+MAX_STOPS, MAX_STOP_LENGTH = 4, 100
+MAX_SEED = 2**31 - 1
+WHOLE = ("max_tokens", "seed")
 
 
 @dataclass(frozen=True)
@@ -17,15 +20,31 @@ class Parameters:
     """Above 0, up to 1."""
     max_tokens: int = 512
     """1 to 4096 tokens of an answer."""
+    repetition_penalty: float = 1.0
+    """1 (none) to 2."""
+    stop: tuple[str, ...] = ()
+    """Strings before which the answer ends."""
+    seed: int | None = None
+    """The same one draws the same words."""
 
     @classmethod
     def parse(cls, raw: object) -> "Parameters":
-        """Raises: UserError("parameter_out_of_range", name=…, low=…, high=…)."""
+        """Take what a form, a program or a row holds; `stop` is a string or a list of strings.
+
+        Raises: UserError("parameter_out_of_range", name=…, low=…, high=…), UserError("stop_wrong").
+        """
         values = raw if isinstance(raw, dict) else {}
         return cls(
             temperature=_bounded(values, "temperature", 0, 2, cls.temperature),
             top_p=_bounded(values, "top_p", 0.01, 1, cls.top_p),
             max_tokens=int(_bounded(values, "max_tokens", 1, 4096, cls.max_tokens)),
+            repetition_penalty=_bounded(
+                values, "repetition_penalty", 1, 2, cls.repetition_penalty
+            ),
+            stop=_stops(values.get("stop")),
+            seed=None if values.get("seed") in (None, "") else int(
+                _bounded(values, "seed", 0, MAX_SEED, 0)
+            ),
         )
 
     def as_dict(self) -> dict:
@@ -40,6 +59,15 @@ def _bounded(values: dict, name: str, low: float, high: float, default: float) -
         value = float(raw)
     except (TypeError, ValueError):
         value = float("nan")
-    if not low <= value <= high or (name == "max_tokens" and value != int(value)):
+    if not low <= value <= high or (name in WHOLE and value != int(value)):
         raise UserError("parameter_out_of_range", name=name, low=low, high=high)
     return value
+
+
+def _stops(raw: object) -> tuple[str, ...]:
+    stops = [raw] if isinstance(raw, str) and raw else raw or []
+    if not isinstance(stops, list | tuple) or len(stops) > MAX_STOPS:
+        raise UserError("stop_wrong", most=MAX_STOPS, length=MAX_STOP_LENGTH)
+    if not all(isinstance(stop, str) and 0 < len(stop) <= MAX_STOP_LENGTH for stop in stops):
+        raise UserError("stop_wrong", most=MAX_STOPS, length=MAX_STOP_LENGTH)
+    return tuple(stops)

@@ -17,6 +17,7 @@ from training.errors import UserError
 
 if TYPE_CHECKING:
     from training.lm.decode.decoder import Stream
+    from training.lm.generate import Sampling
 
 log = logging.getLogger("engine")
 
@@ -222,6 +223,7 @@ class Talk:
         self.ticket = ticket
         self.weights = ticket.entry.weights
         self.text = generate.TextStream(Renderer.of(ticket.entry.path).decode)
+        self.ending = generate.Ending(ticket.request.stop)
         self.meter = _Meter(len(ticket.request.prompt))
         self.is_done = False
 
@@ -241,13 +243,16 @@ class Talk:
             self.meter.count()
             if token in request.stop_ids:
                 finish = "stop"
-            elif delta := self.text.push(token):
+            elif delta := self.ending.push(self.text.push(token)):
                 self.ticket.push(Text(delta, None, self.meter.usage()))
+        if self.ending.is_reached:
+            finish = "stop"
         if finish is None and (token is None or self.meter.completion_tokens >= self.most):
             finish = "length"
         if finish:
             self.is_done = True
-            self.ticket.push(Text(self.text.finish(), finish, self.meter.usage()))
+            rest = self.ending.push(self.text.finish()) + self.ending.finish()
+            self.ticket.push(Text(rest, finish, self.meter.usage()))
 
     @property
     def most(self) -> int:
@@ -269,16 +274,14 @@ class Streamed(Talk):
     """One of the streams of a decoder."""
 
     def __init__(self, ticket: Ticket, stream: "Stream") -> None:
-        import torch
+        from training.lm import generate
 
         super().__init__(ticket)
         self.stream = stream
         self.meter.reused = stream.reused
         self.token: int | None = None
         """What is to be appended next; None while the prompt is read."""
-        self.generator = torch.Generator()
-        seed = ticket.request.seed
-        self.generator.seed() if seed is None else self.generator.manual_seed(seed)
+        self.sampler = generate.Sampler(_sampling(ticket.request), ticket.request.prompt)
 
     @classmethod
     def begin(cls, ticket: Ticket) -> "Streamed | None":
@@ -309,10 +312,7 @@ class Streamed(Talk):
             unread.choose(logits_V)
 
     def choose(self, logits_V) -> None:
-        from training.lm import generate
-
-        request = self.ticket.request
-        self.token = generate.pick(logits_V, request.temperature, request.top_p, self.generator)
+        self.token = self.sampler.pick(logits_V)
         self.take(self.token)
 
     def end(self) -> None:
@@ -329,8 +329,8 @@ class Plain(Talk):
         request = ticket.request
         self.tokens = generate.stream(
             self.weights.module, request.prompt, max_tokens=request.max_tokens,
-            temperature=request.temperature, top_p=request.top_p, stop_ids=request.stop_ids,
-            seed=request.seed, should_stop=ticket.should_stop,
+            sampling=_sampling(request), stop_ids=request.stop_ids,
+            should_stop=ticket.should_stop,
         )  # fmt: skip
 
     def go_on(self, together: "list[Talk]") -> None:
@@ -343,6 +343,14 @@ class Plain(Talk):
             self.stop_if_asked()
         if not self.is_done:
             self.take(token)
+
+
+def _sampling(request: Completion) -> "Sampling":
+    from training.lm import generate
+
+    return generate.Sampling(
+        request.temperature, request.top_p, request.repetition_penalty, request.seed
+    )
 
 
 class _Meter:

@@ -13,6 +13,7 @@ from training.errors import UserError
 MAX_TOKENS = 4096
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_PROMPT = 1_000_000
+MAX_STOPS, MAX_STOP_LENGTH = 4, 100
 NAME = re.compile(r"(base|tuned):[^\x00-\x1f/]{1,200}")
 
 
@@ -31,6 +32,9 @@ class Completion:
     max_tokens: int
     temperature: float
     top_p: float
+    repetition_penalty: float
+    stop: tuple[str, ...]
+    """Strings before which the answer ends."""
     stop_ids: frozenset[int]
     seed: int | None
 
@@ -67,9 +71,21 @@ def completion(values: dict) -> Completion:
         max_tokens=_whole(values, "max_tokens", 1, MAX_TOKENS, 512),
         temperature=_number(values, "temperature", 0, 2, 1.0),
         top_p=_number(values, "top_p", 1e-6, 1, 1.0),
+        repetition_penalty=_number(values, "repetition_penalty", 0.01, 2, 1.0),
+        stop=_stops(values),
         stop_ids=frozenset(_ids(values, "stop_token_ids", 64)),
         seed=None if seed is None else _whole(values, "seed", 0, 2**63 - 1, 0),
     )
+
+
+def _stops(values: dict) -> tuple[str, ...]:
+    value = values.get("stop") or []
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or len(stops) > MAX_STOPS:
+        raise BadRequest(f"stop must be a string or a list of at most {MAX_STOPS}", "stop")
+    if not all(isinstance(stop, str) and 0 < len(stop) <= MAX_STOP_LENGTH for stop in stops):
+        raise BadRequest(f"stop must hold strings of 1 to {MAX_STOP_LENGTH} characters", "stop")
+    return tuple(stops)
 
 
 def load(values: dict) -> Load:

@@ -1,10 +1,11 @@
 """Token ids in, token ids and text out, one at a time, as they are generated.
 
-A plain loop over a KV cache; temperature and top-p mean what they mean in transformers. Knows no
-chat template, no request and no other stream.
+A plain loop over a KV cache; temperature, top-p and the repetition penalty mean what they mean in
+transformers. Knows no chat template, no request and no other stream.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -20,17 +21,55 @@ def context_length(model: nn.Module) -> int:
     return int(getattr(config, "max_position_embeddings", None) or 2**31)
 
 
-def pick(
-    logits_V: torch.Tensor,
-    temperature: float,
-    top_p: float,
-    generator: torch.Generator | None = None,
-) -> int:
-    """Choose the next id from float32 logits: the likeliest at temperature 0, else a draw."""
-    if temperature == 0:
-        return int(logits_V.argmax())
-    warped_V = warp(logits_V / temperature, top_p)
-    return int(torch.multinomial(warped_V.softmax(-1), 1, generator=generator))
+@dataclass(frozen=True)
+class Sampling:
+    """How the next id is chosen."""
+
+    temperature: float = 0.0
+    """0: always the likeliest."""
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    """Over 1: ids of prompt and answer become less likely."""
+    seed: int | None = None
+
+
+class Sampler:
+    """Logits of one stream in, ids out."""
+
+    def __init__(
+        self, sampling: Sampling, prompt_ids: Sequence[int], place: torch.device | None = None
+    ) -> None:
+        self.sampling = sampling
+        self.generator = torch.Generator(place or "cpu")
+        if sampling.seed is None:
+            self.generator.seed()
+        else:
+            self.generator.manual_seed(sampling.seed)
+        self.seen = set(prompt_ids) if sampling.repetition_penalty != 1 else None
+
+    def pick(self, logits_V: torch.Tensor) -> int:
+        """Choose the next id from float32 logits, and remember it."""
+        if self.seen is not None:
+            logits_V = penalised(logits_V, self.seen, self.sampling.repetition_penalty)
+        token = self._choose(logits_V)
+        if self.seen is not None:
+            self.seen.add(token)
+        return token
+
+    def _choose(self, logits_V: torch.Tensor) -> int:
+        if self.sampling.temperature == 0:
+            return int(logits_V.argmax())
+        warped_V = warp(logits_V / self.sampling.temperature, self.sampling.top_p)
+        return int(torch.multinomial(warped_V.softmax(-1), 1, generator=self.generator))
+
+
+def penalised(logits_V: torch.Tensor, ids: Collection[int], penalty: float) -> torch.Tensor:
+    """Return logits with those of `ids` divided by the penalty, or multiplied where they are negative
+    (transformers' RepetitionPenaltyLogitsProcessor; Keskar et al., CTRL, 2019)."""
+    ids_S = torch.tensor(sorted(ids), device=logits_V.device)
+    score_S = logits_V[ids_S]
+    score_S = torch.where(score_S < 0, score_S * penalty, score_S / penalty)
+    return logits_V.scatter(0, ids_S, score_S)
 
 
 def warp(logits_V: torch.Tensor, top_p: float) -> torch.Tensor:
@@ -52,10 +91,8 @@ def stream(
     prompt_ids: Sequence[int],
     *,
     max_tokens: int,
-    temperature: float = 0.0,
-    top_p: float = 1.0,
+    sampling: Sampling = Sampling(),
     stop_ids: Collection[int] = (),
-    seed: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[int]:
     """Yield generated ids until a stop id (yielded last), max_tokens, the context limit, or
@@ -67,15 +104,14 @@ def stream(
     if not prompt_ids or room < 1:
         raise ValueError(f"a prompt of {len(prompt_ids)} tokens leaves {room} in the context")
     place = next(model.parameters()).device
-    generator = torch.Generator(place)
-    generator.seed() if seed is None else generator.manual_seed(seed)
+    sampler = Sampler(sampling, prompt_ids, place)
     step = _Step(model, place)
     fresh = list(prompt_ids)
     for _ in range(min(max_tokens, room)):
         logits_V = step.forward(fresh, should_stop)
         if logits_V is None:
             return
-        token = pick(logits_V, temperature, top_p, generator)
+        token = sampler.pick(logits_V)
         yield token
         if token in stop_ids:
             return
@@ -186,3 +222,38 @@ class TextStream:
     def _fresh(self) -> str:
         before = self.decode(self.ids[self.start : self.emitted])
         return self.decode(self.ids[self.start :])[len(before) :]
+
+
+class Ending:
+    """Text of an answer in, the text before the first stop string out. What may be the beginning of one is
+    held back until more is known."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self.stops = stops
+        self.held = ""
+        self.is_reached = False
+
+    def push(self, text: str) -> str:
+        """Take a piece; return what is certain not to belong to a stop string."""
+        if not self.stops or self.is_reached:
+            return "" if self.is_reached else text
+        self.held += text
+        places = [place for stop in self.stops if (place := self.held.find(stop)) >= 0]
+        if places:
+            self.is_reached = True
+            return self._take(min(places))
+        open_ends = (
+            length
+            for stop in self.stops
+            for length in range(min(len(stop) - 1, len(self.held)), 0, -1)
+            if self.held.endswith(stop[:length])
+        )
+        return self._take(len(self.held) - max(open_ends, default=0))
+
+    def finish(self) -> str:
+        """Return what was held back; nothing once a stop string was met."""
+        return "" if self.is_reached else self._take(len(self.held))
+
+    def _take(self, count: int) -> str:
+        taken, self.held = self.held[:count], self.held[count:]
+        return taken
