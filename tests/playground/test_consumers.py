@@ -11,9 +11,10 @@ from channels.routing import URLRouter
 from django.conf import settings as django_settings
 from django.test import Client
 
-from playground import consumers, conversations
+from playground import conversations
 from playground.models import Conversation
 from playground.routing import websocket_urlpatterns
+from playground.sockets import live_answers
 from studio.languages import SocketLanguage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("tiny_catalogue")]
@@ -186,7 +187,7 @@ async def test_stop_keeps_what_was_said(engine, browser, conversation, endless):
     assert message["usage"]["completion_tokens"] > 0
     assert (await kept(conversation))[1] == ("assistant", message["content"])
     engine.wait_until(lambda: engine.health()["streams"] == 0, 2)
-    assert not consumers.live_answers
+    assert not live_answers
 
 
 async def test_closing_the_tab_stops_the_generation_and_keeps_what_was_said(
@@ -197,7 +198,7 @@ async def test_closing_the_tab_stops_the_generation_and_keeps_what_was_said(
         await socket.hear_until("delta")
     engine.wait_until(lambda: engine.health()["streams"] == 0, 2)
     assert [role for role, _ in await kept(conversation)] == ["user", "assistant"]
-    assert not consumers.live_answers
+    assert not live_answers
 
 
 async def test_one_answer_at_a_time_in_a_conversation(engine, browser, conversation, endless):
@@ -227,7 +228,7 @@ async def test_a_user_has_two_answers_under_way_at_most(engine, browser, user, e
     finally:
         for socket in sockets:
             await socket.__aexit__()
-    assert not consumers.live_answers
+    assert not live_answers
 
 
 @pytest.mark.parametrize(
@@ -258,7 +259,7 @@ async def test_what_is_out_of_bounds_is_refused_with_words(
     assert (refused["type"], refused["code"], refused["refused"]) == ("error", code, True)
     assert refused["what"] and refused["cure"]
     assert await kept(conversation) == []
-    assert not consumers.live_answers
+    assert not live_answers
 
 
 @pytest.mark.parametrize("asked, chosen, words", [

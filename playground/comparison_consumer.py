@@ -1,0 +1,66 @@
+"""The websocket door of a comparison: a round's key in, the frames of all its models out, each with the
+place of its column. Which model has which place is said by no frame."""
+
+import asyncio
+import contextlib
+
+from channels.db import database_sync_to_async
+
+from playground import client, comparisons, sockets
+from playground.comparisons import Column
+from playground.models import Comparison
+from playground.sockets import Answer
+from training.errors import UserError
+
+
+class ComparisonConsumer(sockets.OwnConsumer):
+    rows = Comparison
+
+    async def take(self, comparison: Comparison, content: dict) -> None:
+        """Have all models answer a round that waits.
+
+        Raises: UserError when answers are under way already, or the round was begun before.
+        """
+        key = content.get("round")
+        if content.get("type") != "begin" or type(key) is not int or not 0 < key < 2**63:
+            raise UserError("frame_unreadable")
+        give_back = self.claim(comparison)
+        try:
+            columns = await database_sync_to_async(comparisons.begin)(comparison, key)
+        except BaseException:
+            give_back()
+            raise
+        await self.tell({"type": "begun", "round": key})
+        self.generation = asyncio.create_task(self.answer_all(key, columns))
+        self.generation.add_done_callback(lambda _: give_back())
+
+    async def answer_all(self, key: int, columns: list[Column]) -> None:
+        """Let all models answer at once; whoever stops this stops them all."""
+        with contextlib.suppress(asyncio.CancelledError):
+            async with asyncio.TaskGroup() as group:
+                for column in columns:
+                    group.create_task(self.answer(column))
+        await self.tell({"type": "done", "round": key})
+
+    async def answer(self, column: Column) -> None:
+        """Generate, send, and keep what one model said, however it ends; the others go on."""
+        answer = Answer()
+        generation = self.generate(answer, column)
+        problem = await sockets.settled(generation, column.reply.round.comparison_id)
+        await asyncio.shield(self.finish(column, answer, problem))
+
+    async def generate(self, answer: Answer, column: Column) -> None:
+        if column.problem:
+            raise column.problem
+        events = client.stream(column.model, column.messages, column.parameters)
+        async with contextlib.aclosing(events):
+            async for event in events:
+                answer.take(event)
+                if frame := sockets.frame(event):
+                    await self.tell(frame | {"column": column.reply.place})
+
+    async def finish(self, column: Column, answer: Answer, problem: UserError | None) -> None:
+        reply, usage = column.reply, answer.full_usage() if answer.text else {}
+        await database_sync_to_async(comparisons.keep)(reply, answer.text, usage, problem)
+        error = await sockets.sentence(reply.told) if reply.told else None
+        await self.tell({"type": "end", "column": reply.place, "usage": usage, "error": error})
