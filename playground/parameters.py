@@ -38,11 +38,13 @@ class Parameters:
             temperature=_bounded(values, "temperature", 0, 2, cls.temperature),
             top_p=_bounded(values, "top_p", 0.01, 1, cls.top_p),
             max_tokens=int(_bounded(values, "max_tokens", 1, 4096, cls.max_tokens)),
-            repetition_penalty=_bounded(values, "repetition_penalty", 1, 2, cls.repetition_penalty),
+            repetition_penalty=_bounded(
+                values, "repetition_penalty", 1, 2, cls.repetition_penalty
+            ),
             stop=_stops(values.get("stop")),
-            seed=None
-            if values.get("seed") in (None, "")
-            else int(_bounded(values, "seed", 0, MAX_SEED, 0)),
+            seed=None if values.get("seed") in (None, "") else int(
+                _bounded(values, "seed", 0, MAX_SEED, 0)
+            ),
         )
 
     def as_dict(self) -> dict:
