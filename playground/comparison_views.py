@@ -76,7 +76,7 @@ def comparison(request: HttpRequest, pk: str) -> HttpResponse:
     context = {
         "comparison": found,
         "rounds": comparisons.shown(found),
-        "hides": found.rounds.filter(is_blind=True, vote="").exists(),
+        "hides": comparisons.hides(found),
         "standings": _standings(request, found),
         "system_prompt": found.system_prompt,
         "parameters": Parameters.parse(found.parameters),
@@ -103,7 +103,8 @@ def ask(request: HttpRequest, pk: str) -> HttpResponse:
         return redirect("playground-comparison", found.pk)
     numbers = [made.number, before.number] if before else [made.number]
     rounds = comparisons.shown(found).filter(number__in=numbers).order_by("-number")
-    return render(request, "playground/_asked.html", {"comparison": found, "rounds": rounds})
+    context = {"comparison": found, "rounds": rounds, "hides": comparisons.hides(found)}
+    return render(request, "playground/_asked.html", context)
 
 
 def _refused(request: HttpRequest, problem: UserError) -> HttpResponse:
@@ -130,6 +131,7 @@ def vote(request: HttpRequest, pk: str, number: int) -> HttpResponse:
     context = {
         "comparison": found,
         "round": comparisons.shown(found).get(number=number),
+        "hides": comparisons.hides(found),
         "standings": _standings(request, found),
     }
     return render(request, "playground/_voted.html", context)

@@ -204,6 +204,11 @@ def shown(comparison: Comparison) -> QuerySet[Round]:
     return comparison.rounds.prefetch_related("replies__contender")
 
 
+def hides(comparison: Comparison) -> bool:
+    """Say whether names of a round are still hidden."""
+    return comparison.rounds.filter(is_blind=True, vote="").exists()
+
+
 # --- what came of it ----------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ import json
 from datetime import timedelta
 from django.utils import timezone
 from playground import conversations
-from playground.models import Conversation
+from playground.models import Comparison, Conversation
 from studio import keys
 from studio.models import User
 from training.chat import Example, Message
@@ -87,6 +87,15 @@ talk = Conversation.objects.create(owner=owner, title="날씨를 물은 대화",
 asked = conversations.say(talk, "오늘 날씨 어때요?")
 for said in ("흐립니다.", "**맑습니다.** " * 60 + "a" * 300 + "\\n\\n| 시 | 도 |\\n|--|--|\\n| 12 | 20 |"):
     conversations.answer(talk, asked, said, {"completion_tokens": 90, "seconds": 3, "finish_reason": "length"})
+compared = Comparison.objects.create(owner=owner, title="날씨를 비교", system_prompt="친절하게")
+for place, label in enumerate(("tiny", "문의 분류 도우미 (아주 긴 이름을 지닌 둘째 판)", "셋째")):
+    compared.contenders.create(model=f"tuned:{place}", label=label)
+for number, fields in enumerate(({"vote": "best", "best": 1, "is_blind": True}, {"vote": "tie"}, {"is_blind": True}), 1):
+    asked = compared.rounds.create(number=number, question="오늘 날씨 어때요?", begun_at=now, **fields)
+    for place, contender in enumerate(compared.contenders.all()):
+        asked.replies.create(contender=contender, place=place, content="**맑습니다.** " * 20 + "a" * 200 if place < 2 else "",
+            usage={"completion_tokens": 90, "seconds": 3, "finish_reason": "length"} if place < 2 else {},
+            error=None if place < 2 else {"code": "engine_away", "params": {}})
 tally = Tally()
 for length, examples in ((20, 40), (30, 90), (45, 60), (70, 30), (400, 12), (9000, 8)):
     tally.answered[length] = tally.firsts[length // 2] = tally.answers[length - length // 2] = examples
@@ -110,13 +119,13 @@ print(json.dumps({
     "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
     "done": done.pk, "running": running.pk, "failed": failed.pk,
     "memory": ailing[0].pk, "disk": ailing[1].pk, "gone": ailing[2].pk, "retried": Job.objects.get(parent=ailing[0]).pk, "data": data.dataset.pk,
-    "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "key": key.pk,
+    "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "compared": compared.pk, "key": key.pk,
     "jiho": jiho.pk, "faulty": faulty.dataset.pk, "faulty_draft": Job.objects.create(
         owner=owner, base="tiny", name="점검", version=versions.newest(faulty.dataset)).pk}))
 """
 EMPTY_PAGES = {
     "home": "/", "train": "/train/", "models": "/models/", "data": "/data/", "keys": "/keys/",
-    "people": "/people/", "password": "/password/", "playground": "/playground/", "404": "/nowhere/", "bases": "/bases/",
+    "people": "/people/", "password": "/password/", "playground": "/playground/", "compare models": "/playground/compare/", "404": "/nowhere/", "bases": "/bases/",
 }  # fmt: skip
 PAGES = {
     "home": "/", "train": "/train/", "step 1": "/train/{draft}/method/",
@@ -141,6 +150,7 @@ PAGES = {
     "download discard": "/bases/downloads/{download}/discard/",
     "keys": "/keys/", "revoke": "/keys/{key}/revoke/", "people": "/people/",
     "reset": "/people/{jiho}/password/", "playground": "/playground/{talk}/", "playground new": "/playground/?new=1",
+    "compare models": "/playground/compare/", "comparison of models": "/playground/compare/{compared}/",
     "help": "/help/", "help page": "/help/data/", "help tables": "/help/data-report/",
     "error": "/models/{running}/delete/", "404": "/models/{talk}/",
 }  # fmt: skip
