@@ -188,7 +188,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 });
 
 document.addEventListener("htmx:afterRequest", ({ target, detail }) => {
-  if (target === composer && detail.successful) {
+  if (target === composer && detail.xhr.status === 200) {
     find("compare-problem").replaceChildren();
     if (detail.requestConfig.triggeringEvent?.submitter?.name !== "again") question.value = "";
   }
