@@ -155,7 +155,8 @@ class Round(models.Model):
 class Reply(Measured, models.Model):
     """What one model said in a round; there, but empty, from the beginning."""
 
-    LETTERS = (_("가"), _("나"), _("다"), _("라"))
+    LETTERS = _("가나다라")
+    """One for each place, in order."""
     NAMELESS = frozenset({
         "engine_away", "engine_memory", "engine_memory_short", "generation_failed",
         "model_load_failed", "model_not_loaded", "model_unloaded", "prompt_too_long",
@@ -181,7 +182,7 @@ class Reply(Measured, models.Model):
 
     @property
     def letter(self) -> str:
-        return str(self.LETTERS[self.place])
+        return str(self.LETTERS)[self.place]
 
     @property
     def name(self) -> str:
