@@ -16,6 +16,12 @@ from training.errors import UserError
 class ComparisonConsumer(sockets.OwnConsumer):
     rows = Comparison
 
+    def __init__(self, *arguments: object, **more: object) -> None:
+        super().__init__(*arguments, **more)
+        self.first_words = asyncio.Lock()
+        """Held by the column whose model is loaded or reads the question: another one that is loaded
+        meanwhile might take the memory of a model that nobody talks to yet."""
+
     async def take(self, comparison: Comparison, content: dict) -> None:
         """Have all models answer a round that waits.
 
@@ -35,26 +41,39 @@ class ComparisonConsumer(sockets.OwnConsumer):
         self.generation.add_done_callback(lambda _: give_back())
 
     async def answer_all(self, key: int, columns: list[Column]) -> None:
-        """Let all models answer at once; whoever stops this stops them all."""
+        """Let all models answer at once; those for which the others leave no memory answer after them.
+        Whoever stops this stops them all."""
         with contextlib.suppress(asyncio.CancelledError):
             async with asyncio.TaskGroup() as group:
-                for column in columns:
-                    group.create_task(self.answer(column))
+                tasks = [
+                    group.create_task(self.answer(column, may_wait=True)) for column in columns
+                ]
+            for column, task in zip(columns, tasks, strict=True):
+                if task.result():
+                    await self.answer(column)
         await self.tell({"type": "done", "round": key})
 
-    async def answer(self, column: Column) -> None:
-        """Generate, send, and keep what one model said, however it ends; the others go on."""
+    async def answer(self, column: Column, may_wait: bool = False) -> bool:
+        """Generate, send, and keep what one model said, however it ends; the others go on. Return
+        whether it waits for memory instead."""
         answer = Answer()
         generation = self.generate(answer, column)
         problem = await sockets.settled(generation, column.reply.round.comparison_id)
+        if may_wait and problem and problem.code == "engine_memory_short":
+            await self.tell({"type": "waiting", "column": column.reply.place})
+            return True
         await asyncio.shield(self.finish(column, answer, problem))
+        return False
 
     async def generate(self, answer: Answer, column: Column) -> None:
         if column.problem:
             raise column.problem
         events = client.stream(column.model, column.messages, column.parameters)
-        async with contextlib.aclosing(events):
+        async with contextlib.AsyncExitStack() as silence, contextlib.aclosing(events):
+            await silence.enter_async_context(self.first_words)
             async for event in events:
+                if isinstance(event, client.Queued | client.Delta):
+                    await silence.aclose()
                 answer.take(event)
                 if frame := sockets.frame(event):
                     await self.tell(frame | {"column": column.reply.place})

@@ -97,6 +97,7 @@ const frames = {
   begun: () => say(words.answering),
   queued: (frame) => column(frame)?.tell(filled(words.queued, { place: frame.place })),
   loading: (frame) => column(frame)?.tell(words.loading),
+  waiting: (frame) => column(frame)?.tell(words.waiting),
   trimmed: (frame) => column(frame)?.tell(filled(words.trimmed, { count: frame.count })),
   delta: (frame) => column(frame)?.add(frame.text),
   end: (frame) => column(frame)?.end(frame.usage, frame.error),
