@@ -64,6 +64,27 @@ def test_a_stop_id_ends_the_text_and_stays_out_of_it(engine, tiny_base):
     assert text == Renderer(tiny_base).decode(before).rstrip("�")
 
 
+def test_a_stop_string_ends_the_text_and_stays_out_of_it(engine, tiny_base):
+    engine.load("base:tiny", tiny_base)
+    whole, _ = engine.complete(max_tokens=40)
+    stop = whole[5:8]
+    text, last = engine.complete(max_tokens=40, stop=["못 볼 말", stop])
+    assert text == whole[: whole.index(stop)]
+    assert last["choices"][0]["finish_reason"] == "stop"
+    assert engine.health()["streams"] == 0
+
+
+def test_a_repetition_penalty_changes_what_is_said(engine, tiny_base):
+    from training.lm import generate, load
+
+    engine.load("base:tiny", tiny_base)
+    sampling = generate.Sampling(repetition_penalty=1.5)
+    model = load.model(tiny_base)
+    ids = list(generate.stream(model, [5, 6, 7], max_tokens=24, sampling=sampling))
+    text, _ = engine.complete(max_tokens=24, repetition_penalty=1.5)
+    assert text == Renderer.of(tiny_base).decode(ids)
+
+
 def test_the_same_seed_says_the_same(engine, tiny_base):
     engine.load("base:tiny", tiny_base)
     said = [engine.complete(max_tokens=20, temperature=1, seed=seed)[0] for seed in (4, 4, 5)]
@@ -307,8 +328,9 @@ def test_a_socket_path_that_is_too_long_is_refused_in_one_line():
 async def test_release_lets_go_of_the_weights_after_talking(tiny_base):
     from playground.engine import wire
     from playground.engine.app import Engine
+    from playground.engine.shelf import Shelf
 
-    engine = Engine(threads=1)
+    engine = Engine(Shelf(threads=1))
     entry = engine.shelf.load(wire.Load("base:tiny", tiny_base))
     await asyncio.wrap_future(engine.shelf.sweep())
     weights = weakref.ref(entry.weights.decoder)
@@ -327,10 +349,10 @@ async def test_release_lets_go_of_the_weights_after_talking(tiny_base):
 def test_a_model_that_memory_has_no_room_for_is_refused(tiny_base, monkeypatch):
     from playground.engine import shelf, wire
 
+    kept = shelf.Shelf(1)
     monkeypatch.setattr(
         shelf.psutil, "virtual_memory", lambda: types.SimpleNamespace(available=1000)
     )
-    kept = shelf.Shelf(1)
     entry = kept.load(wire.Load("base:tiny", tiny_base))
     kept.sweep().result(60)
     assert (entry.state, entry.error.code) == ("failed", "engine_memory_short")
