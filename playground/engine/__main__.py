@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
 from playground.engine.shelf import Shelf
 from training import lifeline, logs
@@ -32,7 +33,10 @@ def main() -> None:
         signal.signal(number, lambda *_: os._exit(0))
     begin_log(options.log_format)
     shelf = Shelf(
-        options.threads or half_of_the_cores(), options.precision == "fast", options.memory * 2**20
+        options.threads or half_of_the_cores(),
+        options.precision == "fast",
+        options.memory * 2**20,
+        Path(f"{options.socket}.loaded"),
     )
     serve(options.socket, shelf)
 

@@ -8,6 +8,7 @@ in one background thread, so that a request never waits for torch. Knows no requ
 import contextlib
 import ctypes
 import gc
+import json
 import logging
 import sys
 import threading
@@ -145,14 +146,26 @@ class Reading:
         return round(min(0.99, max(0, _resident() - self.before) / max(self.needed, 1)), 2)
 
 
+def _noted(name: str, path: str, base: str | None, base_path: str | None) -> Load:
+    return Load(name, Path(path), base, Path(base_path) if base_path else None)
+
+
 def _resident() -> int:
     return psutil.Process().memory_info().rss
 
 
 class Shelf:
-    def __init__(self, threads: int = 0, is_int8: bool = False, budget: int = 0) -> None:
-        """`budget`: bytes that all weights may take together; 0: SHARE of the machine's."""
+    def __init__(
+        self,
+        threads: int = 0,
+        is_int8: bool = False,
+        budget: int = 0,
+        notes: Path | None = None,
+    ) -> None:
+        """`budget`: bytes that all weights may take together; 0: SHARE of the machine's. `notes`: a file
+        that tells what is loaded, so that the next engine begins with it when this one dies."""
         self.threads = threads
+        self.notes = notes
         self.is_int8 = is_int8
         self.budget = budget or int(SHARE * psutil.virtual_memory().total)
         self.entries: dict[str, Entry] = {}
@@ -161,6 +174,7 @@ class Shelf:
         """Guards `entries`; `_weights` is touched by the background thread only."""
         self._background = ThreadPoolExecutor(1, "shelf")
         self._background.submit(self._warm_up)
+        self._bring_back()
 
     def _warm_up(self) -> None:
         """Import what loading needs, so that the first model does not wait for it."""
@@ -173,6 +187,25 @@ class Shelf:
         from training.lm.decode import decoder  # noqa: F401
 
         transformers.utils.logging.disable_progress_bar()
+
+    def _bring_back(self) -> None:
+        """Load what the notes tell. Each model is noted again once it is there: one that kills the engine
+        is not brought back a second time."""
+        if self.notes and self.notes.exists():
+            noted = json.loads(self.notes.read_text())
+            self.notes.unlink()
+            for name, *paths in noted:
+                self.load(_noted(name, *paths))
+
+    def _note(self) -> None:
+        """Write down what is loaded; the caller holds the lock."""
+        if self.notes:
+            ready = [entry for entry in self.entries.values() if entry.state == "ready"]
+            told = [[e.name, str(e.path), e.base, e.base_path and str(e.base_path)] for e in ready]
+            beside = self.notes.with_suffix(".part")
+            with contextlib.suppress(OSError):  # a full disk
+                beside.write_text(json.dumps(told))
+                beside.replace(self.notes)
 
     def load(self, wanted: Load) -> Entry:
         """Begin to load; a model that is there or on its way stays as it is."""
@@ -212,6 +245,7 @@ class Shelf:
         """Take an entry away; the last stream on it, or else this, lets go of the weights."""
         entry = self.entries.pop(name)
         entry.is_gone = True
+        self._note()
         if not entry.streams:
             entry.weights = None
 
@@ -275,6 +309,7 @@ class Shelf:
         with self._lock:
             entry.weights, entry.error, entry.reading = weights, error, None
             entry.state = entry.phase = "failed" if error else "ready"
+            self._note()
 
     def _root(self, entry: Entry) -> Weights:
         from training.lm import load

@@ -307,6 +307,38 @@ def test_it_leaves_within_three_seconds_of_sigterm_with_a_stream_open(roomy_base
         engine.end()
 
 
+def test_an_engine_that_was_killed_comes_back_with_what_it_held(tiny_base, adapter, tmp_path):
+    killed = EngineProcess()
+    try:
+        killed.load("base:kept", tiny_base)
+        killed.load_adapter("tuned:kept", adapter, "base:kept", tiny_base)
+        killed.load("base:unloaded", tiny_base)
+        killed.http.post("/unload_model", json={"model": "base:unloaded"})
+        expected, _ = killed.complete(model="tuned:kept")
+        os.killpg(killed.process.pid, signal.SIGKILL)
+        killed.process.wait()
+        again = EngineProcess(killed.folder)
+        try:
+            assert sorted(again.models()) == ["base:kept", "tuned:kept"]
+            assert again.settled("tuned:kept")["state"] == "ready"
+            assert again.complete(model="tuned:kept")[0] == expected
+        finally:
+            again.end()
+    finally:
+        killed.end()
+
+
+def test_a_model_that_killed_the_engine_is_not_brought_back_again(tiny_base, tmp_path):
+    from playground.engine.shelf import Shelf
+
+    notes = tmp_path / "loaded"
+    notes.write_text(json.dumps([["base:tiny", str(tiny_base), None, None]]))
+    shelf = Shelf(1, notes=notes)
+    assert not notes.exists()
+    shelf.sweep().result(60)
+    assert json.loads(notes.read_text())[0][0] == "base:tiny"
+
+
 def test_it_leaves_at_once_while_torch_is_being_imported():
     engine = EngineProcess()
     try:
