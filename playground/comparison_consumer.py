@@ -44,16 +44,17 @@ class ComparisonConsumer(sockets.OwnConsumer):
         """Let all models answer at once; those for which the others leave no memory answer after them.
         Whoever stops this stops them all."""
         with contextlib.suppress(asyncio.CancelledError):
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self.answer(column, may_wait=True)) for column in columns
-                ]
-            for column, task in zip(columns, tasks, strict=True):
-                if task.result():
-                    await self.answer(column)
+            for column in await self.together(columns, may_wait=True):
+                await self.together([column])
         await self.tell({"type": "done", "round": key})
 
-    async def answer(self, column: Column, may_wait: bool = False) -> bool:
+    async def together(self, columns: list[Column], may_wait: bool = False) -> list[Column]:
+        """Wait until models have answered; return those that wait for memory instead."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.answer(column, may_wait)) for column in columns]
+        return [column for column, task in zip(columns, tasks, strict=True) if task.result()]
+
+    async def answer(self, column: Column, may_wait: bool) -> bool:
         """Generate, send, and keep what one model said, however it ends; the others go on. Return
         whether it waits for memory instead."""
         answer = Answer()

@@ -12,7 +12,7 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from playground import comparisons, homes
+from playground import comparisons, homes, presets
 from playground.comparisons import LEAST, MOST, Question, Standing
 from playground.models import Comparison, Reply
 from playground.parameters import Parameters
@@ -26,21 +26,21 @@ LISTED = 50
 @require_http_methods(["GET", "POST"])
 def compare(request: HttpRequest) -> HttpResponse:
     """Choose models and ask them the first question; see what came of earlier comparisons."""
-    problem = None
+    refusal = None
     if request.method == "POST":
         try:
             models = [name for name in request.POST.getlist("model") if name]
             made = comparisons.create(request.user, models, Question.parse(request.POST))
             return redirect("playground-comparison", made.pk)
-        except UserError as error:
-            problem = error
+        except UserError as problem:
+            refusal = problem
     past = Comparison.objects.filter(owner=request.user)
     context = _form(request) | {
-        "problem": problem,
+        "refusal": refusal,
         "standings": _standings(request),
         "past": past.prefetch_related("rounds", "contenders")[:LISTED],
     }
-    return render(request, "playground/compare.html", context, status=422 if problem else 200)
+    return render(request, "playground/compare.html", context, status=422 if refusal else 200)
 
 
 def _form(request: HttpRequest) -> dict:
@@ -51,7 +51,7 @@ def _form(request: HttpRequest) -> dict:
     if source:
         wanted = list(source.contenders.values_list("model", flat=True))
     models = sent.getlist("model") or comparisons.suggested(choices, wanted)
-    return {
+    return presets.lists(request.user) | {
         "choices": choices,
         "slots": [*models, *[""] * MOST][:MOST],
         "least": LEAST,
@@ -66,7 +66,7 @@ def _parameters(sent: QueryDict, source: Comparison | None) -> Parameters | None
     """Return what was sent, if it is sound, or what an earlier comparison was asked with."""
     with suppress(UserError):
         if sent:
-            return comparisons.parameters_of(sent)
+            return Parameters.parse(sent.dict())
     return Parameters.parse(source.parameters) if source else None
 
 
@@ -80,7 +80,7 @@ def comparison(request: HttpRequest, pk: str) -> HttpResponse:
         "standings": _standings(request, found),
         "system_prompt": found.system_prompt,
         "parameters": Parameters.parse(found.parameters),
-    }
+    } | presets.lists(request.user)
     return render(request, "playground/comparison.html", context)
 
 

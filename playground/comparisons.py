@@ -43,19 +43,9 @@ class Question:
         return cls(
             text=conversations.checked_text(form.get("text", "") if text is None else text),
             system_prompt=conversations.checked_system_prompt(form.get("system_prompt", "")),
-            parameters=parameters_of(form),
+            parameters=Parameters.parse(dict(form.items())),
             is_blind=bool(form.get("blind")),
         )
-
-
-def parameters_of(form: Mapping[str, str]) -> Parameters:
-    """Take what a form says; what answers end before stands there line by line.
-
-    Raises: UserError as Parameters.parse.
-    """
-    return Parameters.parse(
-        dict(form.items()) | {"stop": [*filter(None, form.get("stop", "").splitlines())]}
-    )
 
 
 @dataclass(frozen=True)

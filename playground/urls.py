@@ -24,6 +24,8 @@ urlpatterns = [
     ),
     path("compare/<str:pk>/delete/", comparison_views.delete, name="playground-comparison-delete"),
     path("compare/<str:pk>/export/", comparison_views.export, name="playground-comparison-export"),
+    path("presets/", views.keep_preset, name="preset-keep"),
+    path("presets/delete/", views.delete_preset, name="preset-delete"),
     path("<str:conversation_id>/", views.conversation, name="conversation"),
     path("<str:conversation_id>/delete/", views.delete, name="conversation-delete"),
     path("<str:conversation_id>/rename/", views.rename, name="conversation-rename"),

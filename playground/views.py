@@ -12,8 +12,8 @@ from django.utils.http import content_disposition_header, url_has_allowed_host_a
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from playground import client, conversations, homes
-from playground.models import Conversation
+from playground import client, conversations, homes, presets
+from playground.models import Conversation, Preset
 from playground.parameters import Parameters
 from training import wording
 from training.chat import Example
@@ -63,7 +63,33 @@ def _page(
         "system_prompt": found.system_prompt if found else "",
         "ask": request.GET.get("ask", "")[:ASKED_CHARACTERS],
     }
-    return render(request, "playground/page.html", context | _state(chosen))
+    context |= _state(chosen) | presets.lists(request.user)
+    return render(request, "playground/page.html", context)
+
+
+@require_POST
+def keep_preset(request: HttpRequest) -> HttpResponse:
+    """Keep the settings of the form under a name; answer the list anew."""
+    values = request.POST
+    try:
+        kept = presets.keep(
+            request.user, values.get("name", ""), values.get("system_prompt", ""),
+            Parameters.parse(values.dict()),
+        )  # fmt: skip
+    except UserError as problem:
+        return _preset_list(request, problem=problem, status=422)
+    return _preset_list(request, chosen=str(kept.pk))
+
+
+@require_POST
+def delete_preset(request: HttpRequest) -> HttpResponse:
+    get_object_or_404(Preset, owner=request.user, pk=_number(request, "preset")).delete()
+    return _preset_list(request)
+
+
+def _preset_list(request: HttpRequest, status: int = 200, **news: object) -> HttpResponse:
+    found = presets.lists(request.user) | news
+    return render(request, "playground/_presets.html", found, status=status)
 
 
 @require_POST

@@ -161,9 +161,11 @@ function endAnswer(message, ending) {
 
 const frames = {
   queued: ({ place }) => say(filled(words.queued, { place })),
-  loading: () => {
-    say(words.loading);
-    refreshState();
+  loading: ({ progress }) => {
+    if (progress === null) {
+      say(words.loading);
+      refreshState();
+    } else say(filled(words.loadingShare, { share: Math.round(progress * 100) }));
   },
   start: () => {
     say(words.answering);
@@ -285,6 +287,9 @@ async function deliver(mine) {
         temperature: Number(values.temperature),
         top_p: Number(values.top_p),
         max_tokens: Number(values.max_tokens),
+        repetition_penalty: Number(values.repetition_penalty),
+        stops: values.stops,
+        seed: values.seed,
       },
     }),
   );

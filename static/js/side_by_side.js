@@ -91,12 +91,16 @@ function setRunning(value) {
 
 // --- frames --------------------------------------------------------------------------------
 
+function loading(progress) {
+  return progress === null ? words.loading : filled(words.loadingShare, { share: Math.round(progress * 100) });
+}
+
 const column = (frame) => running?.columns[frame.column];
 
 const frames = {
   begun: () => say(words.answering),
   queued: (frame) => column(frame)?.tell(filled(words.queued, { place: frame.place })),
-  loading: (frame) => column(frame)?.tell(words.loading),
+  loading: (frame) => column(frame)?.tell(loading(frame.progress)),
   waiting: (frame) => column(frame)?.tell(words.waiting),
   trimmed: (frame) => column(frame)?.tell(filled(words.trimmed, { count: frame.count })),
   delta: (frame) => column(frame)?.add(frame.text),

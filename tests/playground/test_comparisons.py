@@ -69,7 +69,7 @@ def test_what_cannot_be_compared_is_refused_and_nothing_is_left(user, models, co
         ({"text": "가" * 100_001}, "text_too_long"),
         ({"text": "가", "system_prompt": "가" * 20_001}, "system_prompt_too_long"),
         ({"text": "가", "temperature": "3"}, "parameter_out_of_range"),
-        ({"text": "가", "stop": "1\n2\n3\n4\n5"}, "stop_wrong"),
+        ({"text": "가", "stops": "1\n2\n3\n4\n5"}, "stop_wrong"),
     ],
 )
 def test_a_question_out_of_bounds_is_refused(form, code):
@@ -81,7 +81,7 @@ def test_a_form_says_all_that_a_question_is_asked_with():
         "text": "가",
         "system_prompt": "짧게",
         "temperature": "0",
-        "stop": "끝\n\n",
+        "stops": "끝\n\n",
         "blind": "1",
     }
     asked = Question.parse(form)

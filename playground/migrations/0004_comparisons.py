@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('playground', '0002_branches'),
+        ('playground', '0003_preset'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
