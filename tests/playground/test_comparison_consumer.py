@@ -5,8 +5,10 @@ import json
 
 import pytest
 import socket_end
+import tiny
 from asgiref.sync import sync_to_async
 from django.test import Client
+from engine_process import EngineProcess
 
 from playground import comparisons
 from playground.comparisons import Question
@@ -216,3 +218,33 @@ async def test_frames_of_a_blind_round_never_say_whose_a_column_is(
     text = json.dumps(frames, ensure_ascii=False)
     assert not any(name in text for name in (*models, tuned.pk, "gone", tuned.name))
     assert any(frame.get("error") for frame in frames)
+
+
+@pytest.fixture
+def narrow_engine(settings):
+    """An engine whose memory holds one of two models: "base:one" or "base:other"."""
+    process = EngineProcess(memory=1)
+    settings.ENGINE_SOCKET = process.socket
+    yield process
+    process.end()
+
+
+@pytest.fixture
+def wide_models(settings, tmp_path):
+    """Models of three quarters of a megabyte each."""
+    settings.MODELS = tmp_path / "models"
+    for name in ("one", "other"):
+        tiny.build(settings.MODELS / name, hidden_size=96)
+
+
+async def test_models_that_do_not_fit_together_answer_one_after_the_other(
+    wide_models, narrow_engine, browser, user
+):
+    asked = question(parameters=Parameters(temperature=0, max_tokens=400))
+    made = await sync_to_async(comparisons.create)(user, ["base:one", "base:other"], asked)
+    async with Socket(browser, made.pk) as socket:
+        await socket.begin()
+        frames = await socket.hear_until("done")
+    assert len([frame for frame in frames if frame["type"] == "waiting"]) == 1
+    assert not any(frame.get("error") for frame in frames)
+    assert all(reply.content for reply in await kept(made))
