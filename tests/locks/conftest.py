@@ -42,9 +42,9 @@ class Belongings:
     dataset: object
     version: object
     conversation: object
-    comparison: object
     key: object
     secret: str
+    comparison: object = None
     stored: object = None
     """A dataset with rows."""
     download: object = None
