@@ -62,18 +62,19 @@ class Column:
 
 def suggested(choices: Choices, wanted: Sequence[str]) -> list[str]:
     """Return the models that a comparison begins with: those wanted, else the first of the user's; a
-    lone one stands beside what it was made from."""
+    lone one with what it was made from, or else with a base."""
     found = [name for name in dict.fromkeys(wanted) if choices.label(name)] or [choices.first]
-    for name in (*_kin(found[0]), *(base.name for base in choices.bases)):
-        if len(found) < LEAST and choices.label(name) and name not in found:
-            found.append(name)
+    if len(found) < LEAST:
+        found += [name for name in _kin(found[0]) if choices.label(name)]
+    if len(found) < LEAST:
+        found += [base.name for base in choices.bases if base.name not in found][:1]
     return found[:MOST]
 
 
 def _kin(name: str) -> list[str]:
-    """Return the model that a tuned model was trained further from, and its base."""
+    """Return the base of a tuned model, and the model that it was trained further from."""
     job = homes.job(name)
-    return [f"tuned:{job.foundation_id}", f"base:{job.base}"] if job else []
+    return [f"base:{job.base}", f"tuned:{job.foundation_id}"] if job else []
 
 
 @transaction.atomic
@@ -108,9 +109,8 @@ def ask(comparison: Comparison, question: Question) -> Round:
         "is_blind": question.is_blind,
         "updated_at": timezone.now(),
     }
-    if not Comparison.objects.filter(pk=comparison.pk).update(
-        **kept
-    ):  # holds the row till we are done
+    # holds the row till we are done
+    if not Comparison.objects.filter(pk=comparison.pk).update(**kept):
         raise UserError("conversation_gone")
     number = comparison.rounds.count() + 1
     made = comparison.rounds.create(

@@ -112,7 +112,11 @@ const frames = {
     setRunning(null);
     ended.refresh();
   },
-  error: ({ what, cure }) => refused(`${what} ${cure}`),
+  error: ({ code, what, cure }) => {
+    const mine = running;
+    refused(`${what} ${cure}`);
+    if (code === "message_gone") mine?.refresh(); // begun in another tab
+  },
 };
 
 // A round that could not begin waits for its button to be pressed.

@@ -209,4 +209,4 @@ def test_a_tuned_model_stands_beside_what_it_was_made_from(user, tuned, names):
         ),
     )  # fmt: skip
     wanted = [f"tuned:{further.pk}"]
-    assert comparisons.suggested(homes.choices(user), wanted) == [*wanted, names[1]]
+    assert comparisons.suggested(homes.choices(user), wanted) == [*wanted, *names]
