@@ -144,11 +144,26 @@ def test_an_empty_question_is_refused_where_it_is_typed(page):
     expect(page.locator(".round")).to_have_count(3)
 
 
+@pytest.mark.parametrize("address", ["/playground/compare/", "/playground/?new=1"])
+def test_presets_fill_in_the_settings(page, studio, address):
+    page.goto(studio.url + address)
+    for fold in page.locator("details.fold > summary", has_text="시스템 프롬프트와 설정").all():
+        fold.click()
+    page.get_by_label("프리셋", exact=True).select_option(label="정확하게")
+    expect(page.locator("#temperature")).to_have_value("0")
+    page.get_by_role("button", name="지금 값 저장").click()
+    page.get_by_role("dialog").get_by_label("이름").fill("또박또박")
+    page.get_by_role("dialog").get_by_role("button", name="저장").click()
+    expect(page.locator("#preset option:checked")).to_have_text("또박또박")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_what_was_compared_is_there_later_on_a_narrow_screen_too(page, studio):
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(studio.url + "/playground/")
     page.locator("summary", has_text="대화 목록").click()
     page.get_by_role("link", name="나란히 비교").click()
+    expect(page.locator("h1")).to_have_text("나란히 비교")
     assert not is_too_wide(page)
     expect(page.locator("#standings")).to_contain_text("1번 가운데 1번")
     page.locator(".past").get_by_role("link", name="오늘 날씨 어때요").click()
