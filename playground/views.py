@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from playground import client, conversations, homes
+from playground import code as written
 from playground.models import Conversation
 from playground.parameters import Parameters
 from training import wording
@@ -179,6 +180,40 @@ def export(request: HttpRequest, conversation_id: str, form: str) -> HttpRespons
     answer = HttpResponse(text, content_type=f"{kind}; charset=utf-8")
     answer["Content-Disposition"] = content_disposition_header(True, f"{found}.{ending}")
     return answer
+
+
+@require_POST
+def code(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """Answer the fragment with the program that asks what the page asked, with the panel's values."""
+    found = _own(request, conversation_id)
+    write = written.LANGUAGES.get(request.POST.get("language", ""), written.curl)
+    found.system_prompt = request.POST.get("system_prompt", "")  # for this answer; not kept
+    context = {}
+    try:
+        call = written.Call(
+            address=request.build_absolute_uri("/v1"),
+            model=_public_name(request, request.POST.get("model", "")),
+            messages=conversations.asked(found),
+            parameters=_panel(request),
+            is_streamed=request.POST.get("streamed") == "1",
+        )
+        context = {"code": write(call), "is_python": write is written.python}
+    except UserError as error:
+        context = {"problem": error}
+    return render(
+        request, "playground/_code.html", context, status=422 if "problem" in context else 200
+    )
+
+
+def _public_name(request: HttpRequest, model: str) -> str:
+    homes.choices(request.user).allow(model)
+    return homes.public_name(model)
+
+
+def _panel(request: HttpRequest) -> Parameters:
+    """Return what the page's panel is set to; each line of `stop` is one."""
+    stops = [line for line in request.POST.get("stop", "").splitlines() if line]
+    return Parameters.parse(request.POST.dict() | {"stop": stops})
 
 
 @require_POST
