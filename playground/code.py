@@ -46,7 +46,9 @@ class Call:
 def curl(call: Call) -> str:
     """Return a command for a POSIX shell."""
     command = "curl -N" if call.is_streamed else "curl"
-    said = json.dumps(call.body(), ensure_ascii=False, indent=2)
+    fields = (f'    "{name}": {_json(value, 4)}' for name, value in call.body().items())
+    said = "{\n" + ",\n".join(fields) + "\n  }"
+    said = said.replace("'", "\\u0027")  # to a shell a string without ' is what it looks like
     return (
         f"{command} {shlex.quote(call.address + '/chat/completions')} \\\n"
         f'  -H "Authorization: Bearer ${KEY}" \\\n'
@@ -58,20 +60,19 @@ def curl(call: Call) -> str:
 def python(call: Call) -> str:
     """Return a program that uses OpenAI's client."""
     body = call.body()
-    own = (
-        {"repetition_penalty": body.pop("repetition_penalty")}
-        if "repetition_penalty" in body
-        else {}
-    )
-    arguments = [f"{name}={_value(value)}" for name, value in body.items()]
-    if own:  # what OpenAI's client has no argument for
-        arguments.append(f"extra_body={_value(own)}")
+    streamed = body.pop("stream", False)
+    penalty = body.pop("repetition_penalty", None)
+    arguments = [f"{name}={_json(value, 4)}" for name, value in body.items()]
+    if penalty:  # which OpenAI's client has no argument for
+        arguments.append(f'extra_body={{"repetition_penalty": {_json(penalty)}}}')
+    if streamed:
+        arguments.append("stream=True")
     lines = "".join(f"    {argument},\n" for argument in arguments)
     return (
         "import os\n\nfrom openai import OpenAI\n\n"
-        f'client = OpenAI(base_url={_value(call.address)}, api_key=os.environ["{KEY}"])\n'
-        f"{'stream' if call.is_streamed else 'answer'} = client.chat.completions.create(\n{lines})\n"
-        + (STREAMED if call.is_streamed else WHOLE)
+        f'client = OpenAI(base_url={_json(call.address)}, api_key=os.environ["{KEY}"])\n'
+        f"{'stream' if streamed else 'answer'} = client.chat.completions.create(\n{lines})\n"
+        f"{STREAMED if streamed else WHOLE}"
     )
 
 
@@ -84,11 +85,12 @@ STREAMED = (
 LANGUAGES: Mapping[str, Callable[[Call], str]] = {"curl": curl, "python": python}
 
 
-def _value(value: object) -> str:
-    """Return a value as Python writes it; a list of objects has one on each line."""
-    if value is True:
-        return "True"
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        rows = "".join(f"        {_value(one)},\n" for one in value)
-        return f"[\n{rows}    ]"
-    return json.dumps(value, ensure_ascii=False)
+def _json(value: object, step: int = 0) -> str:
+    """Return a value as JSON, which Python reads as well; of messages each has a line of its own,
+    two `step`s to the right."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, list) or not isinstance(value[0], dict):
+        return json.dumps(value, ensure_ascii=False)
+    rows = ",\n".join(" " * 2 * step + _json(one) for one in value)
+    return f"[\n{rows}\n{' ' * step}]"
