@@ -21,12 +21,15 @@ from training.errors import UserError
 logger = logging.getLogger(__name__)
 STATUSES = {
     "model_unknown": 404, "job_unknown": 404, "file_unknown": 404, "too_many_answers": 429,
-    "engine_away": 503, "engine_memory": 503, "engine_memory_short": 503, "generation_failed": 503,
-    "model_load_failed": 503, "model_unloaded": 503,
+    "engine_away": 503,
 }  # fmt: skip
 """Of errors that are not simply a request that can't be carried out."""
-AS_OPENAI = "/v1/chat/"
-"""Where such a request is answered 400, as OpenAI's clients know it; elsewhere 422."""
+TALKING = "/v1/chat/"
+"""Where clients of OpenAI ask: they know such a request as 400, elsewhere it is 422."""
+ENGINES_FAULTS = {
+    "engine_memory", "engine_memory_short", "generation_failed", "model_load_failed", "model_unloaded",
+}  # fmt: skip
+"""What is no fault of whoever asks there: 503."""
 LINE_GOES_ON = re.compile(rb"\\[ \t]*(?=\r?\n)")
 EXPECTED: dict[str, Promise] = {
     "string_type": _("따옴표로 묶은 글자"),
@@ -69,7 +72,7 @@ api = NinjaAPI(
 
 @api.exception_handler(UserError)
 def users_error(request: HttpRequest, error: UserError) -> HttpResponse:
-    status = STATUSES.get(error.code) or _not_carried_out(request)
+    status = STATUSES.get(error.code) or _not_carried_out(request, error.code)
     return refusals.answer(status, error.code, error.params, error.field)
 
 
@@ -94,8 +97,10 @@ def wrong_field(request: HttpRequest, error: ValidationError) -> HttpResponse:
     return refusals.answer(_not_carried_out(request), "field_wrong", said, field)
 
 
-def _not_carried_out(request: HttpRequest) -> int:
-    return 400 if request.path_info.startswith(AS_OPENAI) else 422
+def _not_carried_out(request: HttpRequest, code: str = "") -> int:
+    if not request.path_info.startswith(TALKING):
+        return 422
+    return 503 if code in ENGINES_FAULTS else 400
 
 
 def _is_union_branch(part: object) -> bool:

@@ -10,6 +10,7 @@ import httpx
 import openai
 import pytest
 import tiny
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 from running import Studio, wait_until
 
@@ -213,6 +214,10 @@ def test_the_code_of_a_conversation_says_what_the_page_said(studio, secret, page
     page.get_by_role("button", name="코드 보기").click()
     expect(page.locator("#code-text")).to_contain_text("curl http://127.0.0.1")
     assert secret not in code(page)
+    for width in (390, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert not Axe().run(page, "#code-dialog").response["violations"]
+        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     said = run(["sh", "-c", code(page)], secret)
     assert httpx.Response(200, text=said).json()["choices"][0]["message"]["content"] == answer
     page.get_by_label("Python").check()
