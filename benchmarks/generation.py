@@ -2,12 +2,12 @@
 conversation, an adapter's loading, memory; beside other engines.
 
     .venv/bin/python benchmarks/generation.py [--base FOLDER] [--threads 2] [--rounds 1]
-        [--peer llama_cpp=PYTHON]
+        [--peer llama_cpp=PYTHON] [--peer transformers_serve=PYTHON]
 
 Token ids go in (100, drawn by lot), 128 tokens come out, greedily; the second turn has a history of 2,000
 tokens. Ours is the engine as it runs in the product, asked over its socket, in its two precisions.
 generate of transformers runs in this environment, a peer given with --peer in that of its interpreter:
-llama.cpp by xllamacpp, from the same weights in Q8_0. Close everything else that uses the processor.
+llama.cpp by xllamacpp, from the same weights in Q8_0; `transformers serve`. Close everything else that uses the processor.
 """
 
 import argparse
@@ -52,6 +52,10 @@ def main() -> None:
             if "llama_cpp" in interpreters:
                 one = peer(interpreters["llama_cpp"], "llama_cpp", gguf, told.threads)
                 found.setdefault("llama.cpp Q8_0", []).append(one)
+            if "transformers_serve" in interpreters:
+                python = interpreters["transformers_serve"]
+                one = peer(python, "transformers_serve", told.base, told.threads)
+                found.setdefault("transformers serve", []).append(one)
     print_table(found)
 
 

@@ -100,9 +100,7 @@ def accuracy(
     right, tokens = 0, 0
     for row in asked:
         prompt = renderer.prompt([*shown, Message("user", row["prompt"])])
-        answer = generate.stream(
-            model, prompt, max_tokens=16, stop_ids=renderer.stop_ids
-        )
+        answer = generate.stream(model, prompt, max_tokens=16, stop_ids=renderer.stop_ids)
         right += renderer.decode(list(answer)).strip() == row["completion"]
         tokens += len(prompt)
     return right, tokens / len(asked)

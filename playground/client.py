@@ -37,12 +37,20 @@ class ModelState:
     error: UserError | None = None
     size_bytes: int = 0
     base: str | None = None
+    progress: float | None = None
+    """How much of it is in memory while it loads, 0 to 1; None before that."""
+
+    @property
+    def percent(self) -> int:
+        return round(100 * (self.progress or 0))
 
     @classmethod
     def of(cls, entry: dict) -> "ModelState":
         error = entry.get("error")
         problem = UserError(error["code"], **error.get("params", {})) if error else None
-        return cls(entry["id"], entry["state"], problem, entry["bytes"], entry["base"])
+        return cls(
+            entry["id"], entry["state"], problem, entry["bytes"], entry["base"], entry["progress"]
+        )
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,9 @@ class Trimmed:
 @dataclass(frozen=True)
 class Loading:
     """The model is being loaded; text follows when it is there."""
+
+    progress: float | None = None
+    """0 to 1; None before it has begun."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +185,7 @@ async def stream(
 async def _make_ready(name: str) -> AsyncGenerator[Event]:
     """Load a model if need be, and wait until it is in memory."""
     asked, deadline = False, time.monotonic() + LOAD_SECONDS
+    told: Loading | None = None
     while (found := await _state(name)).state != "ready":
         if found.state == "failed" and asked:
             raise found.error or UserError("model_load_failed", model=name)
@@ -182,8 +194,9 @@ async def _make_ready(name: str) -> AsyncGenerator[Event]:
         if found.state == "away" or (found.state == "failed" and not asked):
             path, body = await _in_database(_load_request)(name)
             await _call_async("POST", path, body)
-        if not asked:
-            yield Loading()
+        if (news := Loading(found.progress)) != told:
+            told = news
+            yield news
         asked = True
         await asyncio.sleep(POLL_SECONDS)
 

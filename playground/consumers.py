@@ -268,8 +268,8 @@ def _frame(event: client.Event) -> dict | None:
     match event:
         case client.Queued(place):
             return {"type": "queued", "place": place}
-        case client.Loading():
-            return {"type": "loading"}
+        case client.Loading(progress):
+            return {"type": "loading", "progress": progress}
         case client.Trimmed(count):
             return {"type": "trimmed", "count": count}
         case client.Delta(text):

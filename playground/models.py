@@ -16,7 +16,7 @@ class Conversation(models.Model):
     """Name of the model as the engine knows it: "base:SLUG" or "tuned:ID"."""
     system_prompt = models.TextField(blank=True)
     parameters = models.JSONField(default=dict, blank=True)
-    """temperature, top_p, max_tokens as last used."""
+    """As last used (parameters.py)."""
     tip = models.ForeignKey(
         "Message", models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
@@ -55,3 +55,20 @@ class Message(models.Model):
     @property
     def tokens_per_second(self) -> float:
         return self.usage.get("completion_tokens", 0) / (self.usage.get("seconds") or 1)
+
+
+class Preset(models.Model):
+    """Settings that somebody keeps under a name."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="presets")
+    name = models.CharField(max_length=60)
+    system_prompt = models.TextField(blank=True)
+    parameters = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="preset_name")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -10,6 +10,7 @@ MAX_TEXT = 100_000
 MAX_STOPS, MAX_STOP_LENGTH = 4, 100
 MAX_SEED = 2**31 - 1
 WHOLE = ("max_tokens", "seed")
+NEWLINE = "↵"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Parameters:
 
     @classmethod
     def parse(cls, raw: object) -> "Parameters":
-        """Take what a form, a program or a row holds; `stop` is a string or a list of strings.
+        """Take what a form, a program or a row holds; `stop` is a string or a list of strings, `stops` a
+        form's text with one in a line, in which ↵ stands for a line break.
 
         Raises: UserError("parameter_out_of_range", name=…, low=…, high=…), UserError("stop_wrong").
         """
@@ -38,17 +40,20 @@ class Parameters:
             temperature=_bounded(values, "temperature", 0, 2, cls.temperature),
             top_p=_bounded(values, "top_p", 0.01, 1, cls.top_p),
             max_tokens=int(_bounded(values, "max_tokens", 1, 4096, cls.max_tokens)),
-            repetition_penalty=_bounded(
-                values, "repetition_penalty", 1, 2, cls.repetition_penalty
-            ),
-            stop=_stops(values.get("stop")),
-            seed=None if values.get("seed") in (None, "") else int(
-                _bounded(values, "seed", 0, MAX_SEED, 0)
-            ),
+            repetition_penalty=_bounded(values, "repetition_penalty", 1, 2, cls.repetition_penalty),
+            stop=_stops(values.get("stop") or _lines(values.get("stops"))),
+            seed=None
+            if values.get("seed") in (None, "")
+            else int(_bounded(values, "seed", 0, MAX_SEED, 0)),
         )
 
     def as_dict(self) -> dict:
-        return asdict(self)
+        return asdict(self) | {"stop": list(self.stop)}
+
+    @property
+    def stops(self) -> str:
+        """The stop strings as a form shows them."""
+        return "\n".join(stop.replace("\n", NEWLINE) for stop in self.stop)
 
 
 def _bounded(values: dict, name: str, low: float, high: float, default: float) -> float:
@@ -62,6 +67,11 @@ def _bounded(values: dict, name: str, low: float, high: float, default: float) -
     if not low <= value <= high or (name in WHOLE and value != int(value)):
         raise UserError("parameter_out_of_range", name=name, low=low, high=high)
     return value
+
+
+def _lines(raw: object) -> list[str]:
+    lines = raw.splitlines() if isinstance(raw, str) else []
+    return [line.replace(NEWLINE, "\n") for line in lines if line]
 
 
 def _stops(raw: object) -> tuple[str, ...]:

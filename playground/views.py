@@ -12,9 +12,9 @@ from django.utils.http import content_disposition_header, url_has_allowed_host_a
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from playground import client, conversations, homes
+from playground import client, conversations, homes, presets
 from playground import code as written
-from playground.models import Conversation
+from playground.models import Conversation, Preset
 from playground.parameters import Parameters
 from training import wording
 from training.chat import Example
@@ -64,7 +64,37 @@ def _page(
         "system_prompt": found.system_prompt if found else "",
         "ask": request.GET.get("ask", "")[:ASKED_CHARACTERS],
     }
-    return render(request, "playground/page.html", context | _state(chosen))
+    context |= _state(chosen) | _presets(request)
+    return render(request, "playground/page.html", context)
+
+
+@require_POST
+def keep_preset(request: HttpRequest) -> HttpResponse:
+    """Keep the settings of the form under a name; answer the list anew."""
+    values = request.POST
+    try:
+        kept = presets.keep(
+            request.user, values.get("name", ""), values.get("system_prompt", ""),
+            Parameters.parse(values.dict()),
+        )  # fmt: skip
+    except UserError as problem:
+        return _preset_list(request, problem=problem, status=422)
+    return _preset_list(request, chosen=str(kept.pk))
+
+
+@require_POST
+def delete_preset(request: HttpRequest) -> HttpResponse:
+    get_object_or_404(Preset, owner=request.user, pk=_number(request, "preset")).delete()
+    return _preset_list(request)
+
+
+def _preset_list(request: HttpRequest, status: int = 200, **news: object) -> HttpResponse:
+    found = _presets(request) | news
+    return render(request, "playground/_presets.html", found, status=status)
+
+
+def _presets(request: HttpRequest) -> dict:
+    return {"ready_presets": presets.READY, "kept_presets": presets.kept(request.user)}
 
 
 @require_POST
@@ -194,7 +224,7 @@ def code(request: HttpRequest, conversation_id: str) -> HttpResponse:
             address=request.build_absolute_uri("/v1"),
             model=_public_name(request, request.POST.get("model", "")),
             messages=conversations.asked(found),
-            parameters=_panel(request),
+            parameters=Parameters.parse(request.POST.dict()),
             is_streamed=request.POST.get("streamed") == "1",
         )
         context = {"code": write(call), "is_python": write is written.python}
@@ -208,12 +238,6 @@ def code(request: HttpRequest, conversation_id: str) -> HttpResponse:
 def _public_name(request: HttpRequest, model: str) -> str:
     homes.choices(request.user).allow(model)
     return homes.public_name(model)
-
-
-def _panel(request: HttpRequest) -> Parameters:
-    """Return what the page's panel is set to; each line of `stop` is one."""
-    stops = [line for line in request.POST.get("stop", "").splitlines() if line]
-    return Parameters.parse(request.POST.dict() | {"stop": stops})
 
 
 @require_POST

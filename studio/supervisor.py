@@ -58,7 +58,7 @@ def children(socket_path: str) -> list[Child]:
     trusted = ["--proxy-headers", "--forwarded-allow-ips", ",".join(settings.PROXY)]
     engine = [
         python, "-m", "playground.engine", "--log-format", settings.LOG_FORMAT,
-        "--precision", settings.ENGINE_PRECISION,
+        "--precision", settings.ENGINE_PRECISION, "--memory", str(settings.ENGINE_MEMORY_MB),
     ]  # fmt: skip
     threads = ["--threads", str(settings.THREADS)] if settings.THREADS else []
     return [

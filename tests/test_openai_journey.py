@@ -207,6 +207,10 @@ def test_the_code_of_a_conversation_says_what_the_page_said(studio, secret, page
     page.goto(studio.url + "/playground/?new=1&model=base:tiny")
     page.locator("#temperature").fill("0")
     page.locator("#max_tokens").fill("16")
+    page.locator("#chat-settings .fold summary").click()
+    page.locator("#repetition_penalty").fill("1.3")
+    page.locator("#stops").fill("'zz'↵")
+    page.locator("#seed").fill("0")
     page.locator("#system_prompt").fill("'짧게' 그리고 \"$USER\"에게\n친절하게")
     ask(page, AWKWARD, 1)
     answer = ask(page, "내일은 '맑음'?", 2)
@@ -222,6 +226,7 @@ def test_the_code_of_a_conversation_says_what_the_page_said(studio, secret, page
     assert httpx.Response(200, text=said).json()["choices"][0]["message"]["content"] == answer
     page.get_by_label("Python").check()
     expect(page.locator("#code-text")).to_contain_text("OpenAI")
+    assert "seed=0" in code(page) and '{"repetition_penalty": 1.3}' in code(page)
     assert run([sys.executable, "-c", code(page)], secret) == answer + "\n"
     page.get_by_label("답을 만들어지는 대로 받기").check()
     expect(page.locator("#code-text")).to_contain_text("stream=True")

@@ -1,11 +1,13 @@
-"""Start the engine: `python -m playground.engine --socket PATH [--threads N] [--precision fast] …`."""
+"""Start the engine: `python -m playground.engine --socket PATH [--threads N] [--precision fast] [--memory MB] …`."""
 
 import argparse
 import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
+from playground.engine.shelf import Shelf
 from training import lifeline, logs
 
 
@@ -15,6 +17,9 @@ def main() -> None:
     parser.add_argument("--socket", required=True, help="path of the Unix socket (107 bytes)")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: half of the cores")
     parser.add_argument("--precision", choices=("exact", "fast"), default="exact")
+    parser.add_argument(
+        "--memory", type=int, default=0, help="MB of all weights; 0: 60 %% of the machine's"
+    )
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     options = parser.parse_args()
     if len(os.fsencode(options.socket)) > 107:
@@ -27,7 +32,13 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     begin_log(options.log_format)
-    serve(options.socket, options.threads or half_of_the_cores(), options.precision == "fast")
+    shelf = Shelf(
+        options.threads or half_of_the_cores(),
+        options.precision == "fast",
+        options.memory * 2**20,
+        Path(f"{options.socket}.loaded"),
+    )
+    serve(options.socket, shelf)
 
 
 def half_of_the_cores() -> int:
@@ -41,14 +52,14 @@ def begin_log(form: str) -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO)
 
 
-def serve(socket: str, threads: int, is_int8: bool) -> None:
+def serve(socket: str, shelf: Shelf) -> None:
     sys.setswitchinterval(0.0005)  # a token does not wait for the thread that sends the last one
     import uvicorn
 
     from playground.engine.app import Engine
 
     uvicorn.run(
-        Engine(threads, is_int8),
+        Engine(shelf),
         uds=socket,
         lifespan="off",
         ws="none",

@@ -28,8 +28,8 @@ class TooLarge(Exception):
 class Engine:
     """The ASGI application."""
 
-    def __init__(self, threads: int = 0, is_int8: bool = False) -> None:
-        self.shelf = Shelf(threads, is_int8)
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
         self.line = Line(self.shelf)
         self.routes: dict[tuple[str, str], Handler] = {
             ("GET", "/health"): self.health,

@@ -1,12 +1,14 @@
 """Names and folders in, models in memory out.
 
-One base carries many LoRA adapters; full models stand beside. All changes run one after the other
+One base carries many LoRA adapters; full models stand beside. What would not fit makes room for itself:
+the model that was not talked to for the longest time goes. All changes run one after the other
 in one background thread, so that a request never waits for torch. Knows no request and no line.
 """
 
 import contextlib
 import ctypes
 import gc
+import json
 import logging
 import sys
 import threading
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("engine")
 HEADROOM = 1.3
 """Memory that must be available, in sizes of the weights, before they are loaded."""
+SHARE = 0.6
+"""Of the machine's memory that all weights may take together, unless told."""
 
 
 @dataclass
@@ -41,6 +45,8 @@ class Weights:
 
     context_length: int
     vocabulary: int
+    size_bytes: int = 0
+    """In memory, without adapters."""
     decoder: "Decoder | None" = None
     module: "nn.Module | None" = None
     peft: "PeftModel | None" = None
@@ -91,6 +97,8 @@ class Entry:
     """loading, ready or failed."""
     phase: str = "waiting"
     """While loading: waiting, reading."""
+    reading: "Reading | None" = None
+    """How far it is."""
     error: UserError | None = None
     size_bytes: int = 0
     used_at: float = field(default_factory=time.time)
@@ -116,6 +124,7 @@ class Entry:
             "object": "model",
             "state": self.state,
             "phase": self.phase,
+            "progress": self.reading.share() if self.reading else None,
             "error": self.error.as_dict() if self.error else None,
             "bytes": self.size_bytes,
             "base": self.base,
@@ -124,16 +133,48 @@ class Entry:
         }
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Weights on their way into memory, measured by how much the process has grown."""
+
+    needed: int
+    """Bytes."""
+    before: int = field(default_factory=lambda: _resident())
+
+    def share(self) -> float:
+        """Return how much of it is there, from 0 to 0.99."""
+        return round(min(0.99, max(0, _resident() - self.before) / max(self.needed, 1)), 2)
+
+
+def _noted(name: str, path: str, base: str | None, base_path: str | None) -> Load:
+    return Load(name, Path(path), base, Path(base_path) if base_path else None)
+
+
+def _resident() -> int:
+    return psutil.Process().memory_info().rss
+
+
 class Shelf:
-    def __init__(self, threads: int = 0, is_int8: bool = False) -> None:
+    def __init__(
+        self,
+        threads: int = 0,
+        is_int8: bool = False,
+        budget: int = 0,
+        notes: Path | None = None,
+    ) -> None:
+        """`budget`: bytes that all weights may take together; 0: SHARE of the machine's. `notes`: a file
+        that tells what is loaded, so that the next engine begins with it when this one dies."""
         self.threads = threads
+        self.notes = notes
         self.is_int8 = is_int8
+        self.budget = budget or int(SHARE * psutil.virtual_memory().total)
         self.entries: dict[str, Entry] = {}
         self._weights: dict[str, Weights] = {}
         self._lock = threading.Lock()
         """Guards `entries`; `_weights` is touched by the background thread only."""
         self._background = ThreadPoolExecutor(1, "shelf")
         self._background.submit(self._warm_up)
+        self._bring_back()
 
     def _warm_up(self) -> None:
         """Import what loading needs, so that the first model does not wait for it."""
@@ -146,6 +187,25 @@ class Shelf:
         from training.lm.decode import decoder  # noqa: F401
 
         transformers.utils.logging.disable_progress_bar()
+
+    def _bring_back(self) -> None:
+        """Load what the notes tell. Each model is noted again once it is there: one that kills the engine
+        is not brought back a second time."""
+        if self.notes and self.notes.exists():
+            noted = json.loads(self.notes.read_text())
+            self.notes.unlink()
+            for name, *paths in noted:
+                self.load(_noted(name, *paths))
+
+    def _note(self) -> None:
+        """Write down what is loaded; the caller holds the lock."""
+        if self.notes:
+            ready = [entry for entry in self.entries.values() if entry.state == "ready"]
+            told = [[e.name, str(e.path), e.base, e.base_path and str(e.base_path)] for e in ready]
+            beside = self.notes.with_suffix(".part")
+            with contextlib.suppress(OSError):  # a full disk
+                beside.write_text(json.dumps(told))
+                beside.replace(self.notes)
 
     def load(self, wanted: Load) -> Entry:
         """Begin to load; a model that is there or on its way stays as it is."""
@@ -185,6 +245,7 @@ class Shelf:
         """Take an entry away; the last stream on it, or else this, lets go of the weights."""
         entry = self.entries.pop(name)
         entry.is_gone = True
+        self._note()
         if not entry.streams:
             entry.weights = None
 
@@ -246,8 +307,9 @@ class Shelf:
         self, entry: Entry, *, weights: Weights | None = None, error: UserError | None = None
     ) -> None:
         with self._lock:
-            entry.weights, entry.error = weights, error
+            entry.weights, entry.error, entry.reading = weights, error, None
             entry.state = entry.phase = "failed" if error else "ready"
+            self._note()
 
     def _root(self, entry: Entry) -> Weights:
         from training.lm import load
@@ -255,23 +317,27 @@ class Shelf:
         folder = entry.base_path or entry.path
         entry.size_bytes = load.size_bytes(entry.path)
         if entry.root not in self._weights:
-            self._check_memory(entry, load.memory_bytes(folder))
-            self._weights[entry.root] = self._read(folder)
+            self._read(entry, folder)
         return self._weights[entry.root]
 
-    def _read(self, folder: Path, *, is_plain: bool = False) -> Weights:
-        """Load weights: as a decoder of our own where it knows them."""
+    def _read(self, entry: Entry, folder: Path, *, is_plain: bool = False) -> Weights:
+        """Load the weights that an entry needs: as a decoder of our own where it knows them."""
         from training.lm import generate, load
         from training.lm.decode.decoder import Decoder
         from training.lm.fast.decoder import Unknown
 
+        needed = load.memory_bytes(folder)
+        self._make_room(entry, needed)
+        entry.reading = Reading(needed)
         module = load.model(folder)
-        size = module.get_input_embeddings().num_embeddings
-        weights = Weights(generate.context_length(module), size, module=module)
+        vocabulary = module.get_input_embeddings().num_embeddings
+        weights = Weights(generate.context_length(module), vocabulary, needed, module=module)
         if not is_plain and load.device().type == "cpu":
             with contextlib.suppress(Unknown):
                 weights.decoder = Decoder(module, is_int8=self.is_int8, threads=self.threads or 1)
                 weights.module = None
+                weights.size_bytes //= 2 if self.is_int8 else 1
+        self._weights[entry.root] = weights
         return weights
 
     def _attach(self, entry: Entry, weights: Weights) -> Weights:
@@ -282,7 +348,7 @@ class Shelf:
         from training.lm.decode.weights import read_adapter
         from training.lm.fast.decoder import Unknown
 
-        self._check_memory(entry, load.size_bytes(entry.path))
+        self._make_room(entry, load.size_bytes(entry.path))
         if weights.decoder:
             gate.check(entry.path)
             with contextlib.suppress(Unknown):
@@ -291,8 +357,7 @@ class Shelf:
             assert entry.base_path
             entry.is_apart = True
             if entry.root not in self._weights:
-                self._check_memory(entry, load.memory_bytes(entry.base_path))
-                self._weights[entry.root] = self._read(entry.base_path, is_plain=True)
+                self._read(entry, entry.base_path, is_plain=True)
             weights = self._weights[entry.root]
         if entry.name in weights.adapters:
             self._detach(entry.name, weights)
@@ -314,15 +379,46 @@ class Shelf:
                 weights.module, weights.peft = weights.peft.unload(), None
             weights.active = ""
 
-    def _check_memory(self, entry: Entry, needed: int) -> None:
-        available = psutil.virtual_memory().available
-        if available < HEADROOM * needed:
-            raise UserError(
-                "engine_memory_short",
-                model=entry.name,
-                needed_mb=int(HEADROOM * needed / 2**20) + 1,
-                available_mb=available // 2**20,
-            )
+    def _make_room(self, entry: Entry, needed: int) -> None:
+        """Unload what was not talked to for the longest time, until `needed` bytes fit.
+
+        Raises: UserError("engine_memory_short") when what is left is in use.
+        """
+        while (room := self._room()) < needed:
+            gone = self._drop_longest_idle(entry)
+            if not gone:
+                raise UserError(
+                    "engine_memory_short",
+                    model=entry.name,
+                    needed_mb=needed // 2**20 + 1,
+                    available_mb=max(0, room) // 2**20,
+                )
+            log.info("unloaded %s to make room for %s", ", ".join(gone), entry.name)
+            self._sweep()
+
+    def _room(self) -> int:
+        """Return the bytes that may still be loaded."""
+        with self._lock:
+            adapters = sum(e.size_bytes for e in self.entries.values() if e.base and e.weights)
+        taken = adapters + sum(weights.size_bytes for weights in self._weights.values())
+        return min(self.budget - taken, int(psutil.virtual_memory().available / HEADROOM))
+
+    def _drop_longest_idle(self, newcomer: Entry) -> list[str]:
+        """Drop weights with all that sit on them, or one adapter of the newcomer's own base; return the
+        names, none when everything is in use."""
+        with self._lock:
+            groups: dict[str, list[Entry]] = {}
+            for entry in self.entries.values():
+                if entry is not newcomer and entry.state == "ready":
+                    is_beside = entry.root == newcomer.root
+                    if not is_beside or entry.base:
+                        groups.setdefault(entry.name if is_beside else entry.root, []).append(entry)
+            idle = [group for group in groups.values() if not any(e.streams for e in group)]
+            oldest = min(idle, key=lambda group: max(e.used_at for e in group), default=[])
+            names = [entry.name for entry in oldest]
+            for name in names:
+                self._drop(name)
+            return names
 
     def _sweep(self) -> None:
         """Drop weights and adapters that no entry names any more."""

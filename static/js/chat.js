@@ -179,9 +179,11 @@ function endAnswer(message, ending) {
 
 const frames = {
   queued: ({ place }) => say(filled(words.queued, { place })),
-  loading: () => {
-    say(words.loading);
-    refreshState();
+  loading: ({ progress }) => {
+    if (progress === null) {
+      say(words.loading);
+      refreshState();
+    } else say(filled(words.loadingShare, { share: Math.round(progress * 100) }));
   },
   start: () => {
     say(words.answering);
@@ -326,6 +328,9 @@ async function deliver(mine) {
         temperature: Number(values.temperature),
         top_p: Number(values.top_p),
         max_tokens: Number(values.max_tokens),
+        repetition_penalty: Number(values.repetition_penalty),
+        stops: values.stops,
+        seed: values.seed,
       },
     }),
   );
@@ -428,6 +433,16 @@ turns.addEventListener("click", (event) => {
 });
 
 for (const turn of turns.querySelectorAll(".turn.assistant")) show(turn, textOf(turn));
+
+settings.addEventListener("change", ({ target }) => {
+  if (target.id !== "preset") return;
+  const { values, kept } = target.selectedOptions[0].dataset;
+  for (const [key, value] of Object.entries(JSON.parse(values ?? "{}"))) settings.elements[key].value = value;
+  const remove = find("preset-delete");
+  if (remove) remove.hidden = kept === undefined;
+});
+
+find("preset-form").addEventListener("submit", () => find("preset-dialog").close());
 
 settings.addEventListener("submit", (event) => event.preventDefault());
 

@@ -207,6 +207,10 @@ ROUTES: dict[str, Route] = {
     "playground/load/": Route(OWNER, form=_model),
     "playground/unload/": Route(OWNER, form=_model),
     "playground/state/": Route(OWNER, form=_model),
+    "playground/presets/": Route(EVERYBODY, form=lambda mine: {"name": "a"}, answers={"POST": 200}),
+    "playground/presets/delete/": Route(
+        EVERYBODY, form=lambda mine: {"preset": "7"}, answers={"POST": 404}
+    ),
     "playground/<str:conversation_id>/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/delete/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/rename/": Route(OWNER, TALK, lambda mine: {"title": "b"}),

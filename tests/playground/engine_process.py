@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 class EngineProcess:
     """`python -m playground.engine` and a plain HTTP client for it."""
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="dadeum-e-"))
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="dadeum-e-"))
         self.socket = str(self.folder / "engine.sock")
         self.started = time.monotonic()
         command = [sys.executable, "-m", "playground.engine", "--socket", self.socket]

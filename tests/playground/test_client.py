@@ -175,6 +175,9 @@ def test_parameters_out_of_bounds_are_named():
         with pytest.raises(UserError) as caught:
             Parameters.parse({name: value})
         assert caught.value.params["name"] == name
+    for stop in (["a"] * 5, [1], ["x" * 101], {"a": 1}):
+        with pytest.raises(UserError):
+            Parameters.parse({"stop": stop})
     assert Parameters.parse({"temperature": "0.2", "max_tokens": ""}) == Parameters(0.2)
 
 

@@ -76,7 +76,7 @@ def talk(user, tiny_catalogue, client):
 
 PANEL = {
     "model": "base:tiny", "system_prompt": "새 프롬프트", "temperature": "0", "top_p": "0.9",
-    "max_tokens": "20", "stop": "끝\n그만",
+    "max_tokens": "20", "stops": "끝\n그만↵",
 }  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def test_the_page_writes_its_last_question_with_what_the_panel_says(client, talk
         "http://testserver/v1", "tiny",
         [Message("system", "새 프롬프트"), Message("user", "첫째"), Message("assistant", "하나"),
          Message("user", "둘째 <b>")],
-        Parameters(0.0, 0.9, 20, 1.0, ("끝", "그만")), True,
+        Parameters(0.0, 0.9, 20, 1.0, ("끝", "그만\n")), True,
     )]  # fmt: skip
     talk.refresh_from_db()
     assert talk.system_prompt == "옛 프롬프트" and talk.parameters["temperature"] != 0

@@ -64,6 +64,27 @@ def test_a_stop_id_ends_the_text_and_stays_out_of_it(engine, tiny_base):
     assert text == Renderer(tiny_base).decode(before).rstrip("�")
 
 
+def test_a_stop_string_ends_the_text_and_stays_out_of_it(engine, tiny_base):
+    engine.load("base:tiny", tiny_base)
+    whole, _ = engine.complete(max_tokens=40)
+    stop = whole[5:8]
+    text, last = engine.complete(max_tokens=40, stop=["못 볼 말", stop])
+    assert text == whole[: whole.index(stop)]
+    assert last["choices"][0]["finish_reason"] == "stop"
+    assert engine.health()["streams"] == 0
+
+
+def test_a_repetition_penalty_changes_what_is_said(engine, tiny_base):
+    from training.lm import generate, load
+
+    engine.load("base:tiny", tiny_base)
+    sampling = generate.Sampling(repetition_penalty=1.5)
+    model = load.model(tiny_base)
+    ids = list(generate.stream(model, [5, 6, 7], max_tokens=24, sampling=sampling))
+    text, _ = engine.complete(max_tokens=24, repetition_penalty=1.5)
+    assert text == Renderer.of(tiny_base).decode(ids)
+
+
 def test_the_same_seed_says_the_same(engine, tiny_base):
     engine.load("base:tiny", tiny_base)
     said = [engine.complete(max_tokens=20, temperature=1, seed=seed)[0] for seed in (4, 4, 5)]
@@ -286,6 +307,38 @@ def test_it_leaves_within_three_seconds_of_sigterm_with_a_stream_open(roomy_base
         engine.end()
 
 
+def test_an_engine_that_was_killed_comes_back_with_what_it_held(tiny_base, adapter, tmp_path):
+    killed = EngineProcess()
+    try:
+        killed.load("base:kept", tiny_base)
+        killed.load_adapter("tuned:kept", adapter, "base:kept", tiny_base)
+        killed.load("base:unloaded", tiny_base)
+        killed.http.post("/unload_model", json={"model": "base:unloaded"})
+        expected, _ = killed.complete(model="tuned:kept")
+        os.killpg(killed.process.pid, signal.SIGKILL)
+        killed.process.wait()
+        again = EngineProcess(killed.folder)
+        try:
+            assert sorted(again.models()) == ["base:kept", "tuned:kept"]
+            assert again.settled("tuned:kept")["state"] == "ready"
+            assert again.complete(model="tuned:kept")[0] == expected
+        finally:
+            again.end()
+    finally:
+        killed.end()
+
+
+def test_a_model_that_killed_the_engine_is_not_brought_back_again(tiny_base, tmp_path):
+    from playground.engine.shelf import Shelf
+
+    notes = tmp_path / "loaded"
+    notes.write_text(json.dumps([["base:tiny", str(tiny_base), None, None]]))
+    shelf = Shelf(1, notes=notes)
+    assert not notes.exists()
+    shelf.sweep().result(60)
+    assert json.loads(notes.read_text())[0][0] == "base:tiny"
+
+
 def test_it_leaves_at_once_while_torch_is_being_imported():
     engine = EngineProcess()
     try:
@@ -307,8 +360,9 @@ def test_a_socket_path_that_is_too_long_is_refused_in_one_line():
 async def test_release_lets_go_of_the_weights_after_talking(tiny_base):
     from playground.engine import wire
     from playground.engine.app import Engine
+    from playground.engine.shelf import Shelf
 
-    engine = Engine(threads=1)
+    engine = Engine(Shelf(threads=1))
     entry = engine.shelf.load(wire.Load("base:tiny", tiny_base))
     await asyncio.wrap_future(engine.shelf.sweep())
     weights = weakref.ref(entry.weights.decoder)
@@ -327,10 +381,10 @@ async def test_release_lets_go_of_the_weights_after_talking(tiny_base):
 def test_a_model_that_memory_has_no_room_for_is_refused(tiny_base, monkeypatch):
     from playground.engine import shelf, wire
 
+    kept = shelf.Shelf(1)
     monkeypatch.setattr(
         shelf.psutil, "virtual_memory", lambda: types.SimpleNamespace(available=1000)
     )
-    kept = shelf.Shelf(1)
     entry = kept.load(wire.Load("base:tiny", tiny_base))
     kept.sweep().result(60)
     assert (entry.state, entry.error.code) == ("failed", "engine_memory_short")

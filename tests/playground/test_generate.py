@@ -6,6 +6,7 @@ torch = pytest.importorskip("torch")
 
 from training.chat import Message, Renderer  # noqa: E402
 from training.lm import generate, load  # noqa: E402
+from training.lm.generate import Sampling  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +39,55 @@ def reference(model, prompt, **options):
 
 
 def test_greedy_ids_are_those_of_transformers(model, prompt):
-    ours = list(generate.stream(model, prompt, max_tokens=48, temperature=0))
+    ours = list(generate.stream(model, prompt, max_tokens=48))
     assert ours == reference(model, prompt, do_sample=False)
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 0.9), (1.8, 0.5)])
 def test_sampled_ids_are_those_of_transformers_for_the_same_seed(model, prompt, temperature, top_p):
     ours = list(
-        generate.stream(model, prompt, max_tokens=48, temperature=temperature, top_p=top_p, seed=11)
+        generate.stream(
+            model, prompt, max_tokens=48, sampling=Sampling(temperature, top_p, seed=11)
+        )
     )
     torch.manual_seed(11)
     theirs = reference(model, prompt, do_sample=True, temperature=temperature, top_p=top_p)
     assert ours == theirs
+
+
+@pytest.mark.parametrize(("temperature", "penalty"), [(0, 1.3), (0, 2.0), (0.8, 1.1)])
+def test_a_repetition_penalty_is_that_of_transformers(model, prompt, temperature, penalty):
+    sampling = Sampling(temperature, repetition_penalty=penalty, seed=5)
+    ours = list(generate.stream(model, prompt, max_tokens=48, sampling=sampling))
+    torch.manual_seed(5)
+    options = {"do_sample": True, "temperature": temperature} if temperature else {}
+    assert ours == reference(model, prompt, repetition_penalty=penalty, **options)
+    if penalty == 2:
+        assert ours != list(generate.stream(model, prompt, max_tokens=48))
+
+
+@pytest.mark.parametrize(
+    ("stops", "pieces", "said"),
+    [
+        (["끝"], ["오늘은", " 끝", "이다"], "오늘은 "),
+        (["###", "\n\n"], ["하나\n", "\n둘"], "하나"),
+        (["###"], ["a#", "#b", "##", "#c"], "a##b"),
+        (["###"], ["a##"], "a##"),
+        (["abab"], ["aba", "abab"], "aba"),
+        (["없다"], ["있", "다"], "있다"),
+        ([], ["그", "대로"], "그대로"),
+    ],
+)
+def test_text_ends_before_the_first_stop_string_wherever_it_was_cut(stops, pieces, said):
+    ending = generate.Ending(stops)
+    shown = [ending.push(piece) for piece in pieces] + [ending.finish()]
+    assert "".join(shown) == said
+    assert ending.is_reached == any(stop in "".join(pieces) for stop in stops)
+
+
+def test_nothing_is_held_back_that_cannot_be_a_stop_string():
+    ending = generate.Ending(["###"])
+    assert [ending.push(piece) for piece in ("ab", "c#", "d")] == ["ab", "c", "#d"]
 
 
 @pytest.mark.parametrize("top_p", [0.01, 0.3, 0.9, 0.999])
@@ -68,20 +106,20 @@ def test_top_p_keeps_one_token_at_least():
 
 def test_a_long_prompt_in_several_passes_gives_the_same_ids(model, prompt, monkeypatch):
     long = prompt * 3
-    whole = list(generate.stream(model, long, max_tokens=12, temperature=0))
+    whole = list(generate.stream(model, long, max_tokens=12))
     monkeypatch.setattr(generate, "PREFILL", 7)
-    assert list(generate.stream(model, long, max_tokens=12, temperature=0)) == whole
+    assert list(generate.stream(model, long, max_tokens=12)) == whole
 
 
 def test_it_ends_with_the_stop_id(model, prompt):
-    free = list(generate.stream(model, prompt, max_tokens=20, temperature=0))
-    stopped = generate.stream(model, prompt, max_tokens=20, temperature=0, stop_ids={free[3]})
+    free = list(generate.stream(model, prompt, max_tokens=20))
+    stopped = generate.stream(model, prompt, max_tokens=20, stop_ids={free[3]})
     assert list(stopped) == free[: free.index(free[3]) + 1]
 
 
 def test_it_ends_at_the_context_limit(model):
     limit = generate.context_length(model)
-    ids = list(generate.stream(model, [5] * (limit - 3), max_tokens=50, temperature=0))
+    ids = list(generate.stream(model, [5] * (limit - 3), max_tokens=50))
     assert len(ids) == 3
 
 
@@ -92,9 +130,7 @@ def test_a_prompt_that_fills_the_context_is_refused(model):
 
 def test_it_stops_when_asked(model, prompt):
     ids = []
-    for token in generate.stream(
-        model, prompt, max_tokens=40, temperature=0, should_stop=lambda: len(ids) == 4
-    ):
+    for token in generate.stream(model, prompt, max_tokens=40, should_stop=lambda: len(ids) == 4):
         ids.append(token)
     assert len(ids) == 4
 

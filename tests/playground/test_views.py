@@ -5,7 +5,7 @@ import json
 import pytest
 from django.urls import reverse
 
-from playground import conversations, homes
+from playground import conversations, homes, presets
 from playground.models import Conversation
 from playground.parameters import Parameters
 
@@ -149,11 +149,10 @@ def test_a_new_conversation_begins_as_the_models_kind_of_work_asks(mine, tuned):
     assert 'inputmode="numeric" value="64"' in page and "하는 일(분류)에 맞추어" in page
     mine.post(reverse("conversation-new"), {"model": name})
     begun = Conversation.objects.get()
-    assert begun.parameters == {"temperature": 0, "top_p": 1, "max_tokens": 64}
+    assert begun.parameters == Parameters(0, 1, 64).as_dict()
 
 
 def test_what_was_used_last_stays_in_a_conversation_that_was_begun(mine, tuned, user):
-    from playground.parameters import Parameters
     from training.models import Job
 
     Job.objects.update(work="classify")
@@ -161,6 +160,50 @@ def test_what_was_used_last_stays_in_a_conversation_that_was_begun(mine, tuned, 
     conversations.settle(begun, begun.model, Parameters(temperature=1.5), "")
     page = mine.get(reverse("conversation", args=[begun.pk])).content.decode()
     assert 'inputmode="decimal" value="1.5"' in page and "하는 일(분류)" not in page
+
+
+def test_settings_are_kept_under_a_name_and_given_back(mine, user):
+    values = {
+        "name": "상담 말투", "system_prompt": "짧게 답해", "temperature": "0.2", "top_p": "0.9",
+        "max_tokens": "64", "repetition_penalty": "1.1", "stops": "끝\n↵↵", "seed": "7",
+    }  # fmt: skip
+    page = mine.post(reverse("preset-keep"), values).text
+    assert "상담 말투" in page and "selected" in page
+    kept = user.presets.get()
+    expected = Parameters(0.2, 0.9, 64, 1.1, ("끝", "\n\n"), 7)
+    assert Parameters.parse(kept.parameters) == expected
+    [choice] = presets.kept(user)
+    assert json.loads(choice.json)["stops"] == "끝\n↵↵"
+    mine.post(reverse("preset-keep"), values | {"temperature": "0"})
+    assert user.presets.get().parameters["temperature"] == 0
+    assert "상담 말투" in mine.get(reverse("playground")).text
+    assert "상담 말투" not in mine.post(reverse("preset-delete"), {"preset": kept.pk}).text
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"name": " "}, "이름이 비어"),
+        ({"name": "a", "temperature": "9"}, "범위를 벗어"),
+        ({"name": "a", "stops": "1\n2\n3\n4\n5"}, "멈출 말"),
+        ({"name": "a", "system_prompt": "x" * 20_001}, "시스템 프롬프트가"),
+    ],
+)
+def test_a_preset_that_cannot_be_kept_says_why(mine, user, values, said):
+    answer = mine.post(reverse("preset-keep"), values)
+    assert answer.status_code == 422 and said in answer.text
+    assert not user.presets.exists()
+
+
+def test_presets_have_a_limit_and_an_owner(mine, user, monkeypatch):
+    from studio.models import User
+
+    monkeypatch.setattr(presets, "MOST", 1)
+    other = presets.keep(User.objects.create_user("other"), "남의 것", "", Parameters())
+    presets.keep(user, "내 것", "", Parameters())
+    assert "1개까지" in mine.post(reverse("preset-keep"), {"name": "또"}).text
+    assert mine.post(reverse("preset-delete"), {"preset": other.pk}).status_code == 404
+    assert "남의 것" not in mine.get(reverse("playground")).text
 
 
 def test_an_administrator_without_a_model_is_led_to_the_base_models(mine, user, settings):
