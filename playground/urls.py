@@ -16,5 +16,6 @@ urlpatterns = [
     path("<str:conversation_id>/go/", views.go, name="conversation-go"),
     path("<str:conversation_id>/rate/", views.rate, name="conversation-rate"),
     path("<str:conversation_id>/mend/", views.mend, name="conversation-mend"),
+    path("<str:conversation_id>/code/", views.code, name="conversation-code"),
     path("<str:conversation_id>/export/<str:form>/", views.export, name="conversation-export"),
 ]

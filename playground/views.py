@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from playground import client, conversations, homes, presets
+from playground import code as written
 from playground.models import Conversation, Preset
 from playground.parameters import Parameters
 from training import wording
@@ -209,6 +210,34 @@ def export(request: HttpRequest, conversation_id: str, form: str) -> HttpRespons
     answer = HttpResponse(text, content_type=f"{kind}; charset=utf-8")
     answer["Content-Disposition"] = content_disposition_header(True, f"{found}.{ending}")
     return answer
+
+
+@require_POST
+def code(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """Answer the fragment with the program that asks what the page asked, with the panel's values."""
+    found = _own(request, conversation_id)
+    write = written.LANGUAGES.get(request.POST.get("language", ""), written.curl)
+    found.system_prompt = request.POST.get("system_prompt", "")  # for this answer; not kept
+    context = {}
+    try:
+        call = written.Call(
+            address=request.build_absolute_uri("/v1"),
+            model=_public_name(request, request.POST.get("model", "")),
+            messages=conversations.asked(found),
+            parameters=Parameters.parse(request.POST.dict()),
+            is_streamed=request.POST.get("streamed") == "1",
+        )
+        context = {"code": write(call), "is_python": write is written.python}
+    except UserError as error:
+        context = {"problem": error}
+    return render(
+        request, "playground/_code.html", context, status=422 if "problem" in context else 200
+    )
+
+
+def _public_name(request: HttpRequest, model: str) -> str:
+    homes.choices(request.user).allow(model)
+    return homes.public_name(model)
 
 
 @require_POST

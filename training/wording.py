@@ -978,6 +978,14 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
         _("모르는 항목입니다: {field}"),
         _("철자를 확인하거나 빼고 보내세요. 쓸 수 있는 항목은 /v1/openapi.json에 있습니다."),
     ),
+    "field_unserved": (
+        _("{field} 항목은 아직 쓸 수 없습니다."),
+        _("{field} 항목을 빼고 보내세요."),
+    ),
+    "answer_is_last": (
+        _("마지막 메시지가 모델의 답변입니다."),
+        _("messages를 user의 질문으로 끝내세요."),
+    ),
     "field_wrong": (
         _("{field}의 값을 쓸 수 없습니다."),
         _("이렇게 보내세요: {expected}"),

@@ -67,6 +67,14 @@ def _mended(mine) -> dict:
     return {"message": answer.pk, "rating": "1", "answer": "답", "dataset": mine.stored.pk}
 
 
+def _asked(mine) -> dict:
+    return {"model": "base:tiny", "temperature": "0", "language": "python"}
+
+
+def _chat(mine) -> dict:
+    return {"model": "tiny", "messages": [{"role": "user", "content": "a"}]}
+
+
 DRAFT = ("draft",)
 DATA = ("stored",)
 JOB = ("finished", "queued")
@@ -208,11 +216,13 @@ ROUTES: dict[str, Route] = {
     "playground/<str:conversation_id>/rename/": Route(OWNER, TALK, lambda mine: {"title": "b"}),
     "playground/<str:conversation_id>/go/": Route(OWNER, TALK, _mended, {"POST": 204}),
     "playground/<str:conversation_id>/rate/": Route(OWNER, TALK, _mended, {"POST": 204}),
+    "playground/<str:conversation_id>/code/": Route(OWNER, TALK, _asked, {"POST": 200}),
     "playground/<str:conversation_id>/export/<str:form>/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/mend/": Route(OWNER, TALK, _mended),
     # programs
     "v1/": Route(EVERYBODY, answers={"GET": 404}),
     "v1/openapi.json": Route(EVERYBODY),
+    "v1/chat/completions": Route(EVERYBODY, form=_chat, json=True, answers=AWAY),
     "v1/training/fine_tune": Route(EVERYBODY, form=_order, json=True, answers={"POST": 200}),
     "v1/training/fine_tune/<job_id>": Route(OWNER, ("public_queued", "public_finished")),
     "v1/training/fine_tune/<job_id>/finish": Route(
