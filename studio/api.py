@@ -20,6 +20,7 @@ from training.errors import UserError
 
 logger = logging.getLogger(__name__)
 STATUSES = {"model_unknown": 404, "job_unknown": 404, "file_unknown": 404, "engine_away": 503}
+STATUSES |= {"engine_unreachable": 503, "engine_garbled": 502, "engine_refused_key": 502}
 """Of errors that are not simply a request that can't be carried out (422)."""
 LINE_GOES_ON = re.compile(rb"\\[ \t]*(?=\r?\n)")
 EXPECTED: dict[str, Promise] = {

@@ -92,6 +92,25 @@ def address(name: str) -> str:
     return raw
 
 
+def addresses(name: str) -> list[str]:
+    """Read the addresses of servers, without a slash or /v1 at their ends. A bad one is not repeated
+    where it may hold a password.
+
+    Raises: ImproperlyConfigured.
+    """
+    found = [item.rstrip("/").removesuffix("/v1") for item in items(name)]
+    for one in found:
+        parts = urlsplit(one)
+        if "@" in one:
+            raise ImproperlyConfigured(f"{name} must be addresses without a name or password.")
+        is_whole = parts.scheme in ("http", "https") and parts.hostname
+        if not is_whole or parts.query or parts.fragment or found.count(one) > 1:
+            raise ImproperlyConfigured(
+                f"{name}: {one!r} must be an address such as http://127.0.0.1:8001, each once."
+            )
+    return found
+
+
 def networks(name: str) -> list[str]:
     """Read a list of hosts or networks that a URL may point to although they are private."""
     for item in items(name):
@@ -390,6 +409,10 @@ ENGINE_SOCKET = text("DADEUM_ENGINE_SOCKET")
 ENGINE_PRECISION = text("DADEUM_ENGINE_PRECISION", "exact")
 if ENGINE_PRECISION not in ("exact", "fast"):
     raise ImproperlyConfigured("DADEUM_ENGINE_PRECISION must be exact or fast.")
+ENGINES = addresses("DADEUM_ENGINES")
+"""Servers of vLLM that answer for the bases that they serve (playground/vllm.py)."""
+ENGINE_KEY = text("DADEUM_ENGINE_KEY")
+"""What they want to be shown; empty: nothing."""
 COMPILED = folder("NUMBA_CACHE_DIR", DATA / "compiled")
 """Where loops are kept that were compiled for this machine (training/lm/fast/kernels.py)."""
 THREADS = integer("DADEUM_THREADS", 0, 0, 1024)
