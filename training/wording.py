@@ -537,15 +537,11 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
     ),
     "engine_adapters_off": (
         _("서버 {engine}은(는) 학습한 모델을 받지 않게 되어 있습니다."),
-        _(
-            "관리자에게 VLLM_ALLOW_RUNTIME_LORA_UPDATING=True와 --enable-lora로 서버를 다시 시작해 달라고 하세요."
-        ),
+        _("관리자에게 도움말의 «vLLM 서버»대로 서버를 다시 시작해 달라고 하세요."),
     ),
     "engine_adapter_refused": (
         _("서버 {engine}이(가) 학습한 모델을 불러오지 못했습니다."),
-        _(
-            "관리자에게 서버가 다듬의 데이터 폴더를 같은 경로로 읽을 수 있는지, --max-lora-rank가 학습한 랭크보다 작지 않은지 확인해 달라고 하세요."
-        ),
+        _("관리자에게 도움말의 «vLLM 서버»를 보고 경로와 랭크를 확인해 달라고 하세요."),
     ),
     "engine_keeps_base": (
         _("서버 {engine}이(가) 늘 올려 두는 모델이라 내릴 수 없습니다."),
