@@ -525,7 +525,7 @@ SENTENCES: "dict[str, tuple[Words, Words]]" = {
     ),
     "engine_unreachable": (
         _("모델을 실행하는 서버 {engine}에 연결되지 않습니다."),
-        _("잠시 뒤에 다시 시도하세요. 계속되면 관리자에게 서버 이름을 알려 주세요."),
+        _("잠시 뒤에 다시 시도하세요. 계속되면 관리자에게 이 주소를 알려 주세요."),
     ),
     "engine_refused_key": (
         _("모델을 실행하는 서버 {engine}의 열쇠가 맞지 않습니다."),
