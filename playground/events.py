@@ -1,7 +1,6 @@
 """What engines tell, whichever answers: how a model stands, and what happens while one talks."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 
 import httpx
@@ -73,15 +72,14 @@ async def server_sent(response: httpx.Response) -> AsyncGenerator[tuple[str, str
     Raises: ValueError for a line that is endless or no UTF-8.
     """
     kind, rest = "", b""
-    async with aclosing(response.aiter_bytes()) as pieces:
-        async for piece in pieces:
-            *lines, rest = (rest + piece).split(b"\n")
-            if len(rest) > MAX_LINE_BYTES:
-                raise ValueError("a line without end")
-            for line in lines:
-                field, _, value = line.rstrip(b"\r").decode().partition(":")
-                if field == "event":
-                    kind = value.removeprefix(" ")
-                elif field == "data":
-                    yield kind, value.removeprefix(" ")
-                    kind = ""
+    async for piece in response.aiter_bytes():
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > MAX_LINE_BYTES:
+            raise ValueError("a line without end")
+        for line in lines:
+            field, _, value = line.rstrip(b"\r").decode().partition(":")
+            if field == "event":
+                kind = value.removeprefix(" ")
+            elif field == "data":
+                yield kind, value.removeprefix(" ")
+                kind = ""

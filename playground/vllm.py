@@ -36,10 +36,14 @@ LOOK = httpx.Timeout(2, connect=1)
 """For asking what a server has; pages wait for it."""
 SHORT = httpx.Timeout(10, connect=2)
 LONG = httpx.Timeout(60, connect=2)
+PATIENT = httpx.Timeout(180, connect=2)
+"""For answers: vLLM is silent while a question waits for others and while it is read."""
 FRESH_SECONDS = 2
 """How long what a server said is believed."""
 PAUSE_SECONDS = 10
 """How long a server that did not answer is left alone."""
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading an answer of another shape than the documented one ends with."""
 GATEWAY = (502, 503, 504)
 """What a proxy says for a server that is not there, and the server while it can take no more."""
 
@@ -61,7 +65,9 @@ class Card:
     @classmethod
     def of(cls, entry: dict) -> "Card":
         length = entry.get("max_model_len")
-        return cls(str(entry["id"]), str(entry.get("root") or ""), entry.get("parent"), length)
+        root = str(entry.get("root") or "").replace("\0", "")
+        is_length = isinstance(length, int) and length > 0
+        return cls(str(entry["id"]), root, entry.get("parent"), length if is_length else None)
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ def _cards(url: str) -> tuple[Card, ...]:
         raise _refusal(url, response)
     try:
         return tuple(Card.of(entry) for entry in response.json()["data"])
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except UNREADABLE:
         raise UserError("engine_garbled", engine=name_of(url)) from None
 
 
@@ -205,7 +211,7 @@ class Vllm:
         body = self._body(prompt, parameters)
         with _troubles(self.url):
             async with (
-                httpx.AsyncClient(timeout=LONG, **_manners()) as http,
+                httpx.AsyncClient(timeout=PATIENT, **_manners()) as http,
                 http.stream("POST", f"{self.url}/v1/completions", json=body) as response,
             ):
                 if response.status_code != 200:
@@ -224,7 +230,7 @@ class Vllm:
     def _body(self, prompt: Prompt, parameters: Parameters) -> dict:
         """Return a request that says everything that a server would else take from the model's
         generation_config.json, so that the same settings mean the same on every engine."""
-        chosen = {"stop": list(parameters.stop)} if parameters.stop else {}
+        chosen: dict = {"stop": list(parameters.stop)} if parameters.stop else {}
         chosen |= {"seed": parameters.seed} if parameters.seed is not None else {}
         return chosen | {
             "model": self.name if self.is_adapter else self.served,
@@ -266,7 +272,7 @@ class _Answer:
 
         Raises: UserError("generation_failed") for an error in the midst of an answer.
         """
-        if "error" in value or value.get("object") == "error":
+        if value.get("error") or value.get("object") == "error":
             raise self._failed(str(value))
         if usage := value.get("usage"):
             kept = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details")
@@ -332,7 +338,7 @@ def _troubles(url: str) -> Iterator[None]:
         yield
     except httpx.TransportError as error:
         raise UserError("engine_unreachable", engine=name_of(url)) from error
-    except (httpx.RequestError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (httpx.RequestError, *UNREADABLE) as error:
         log.error("%s answered what can't be read: %r", name_of(url), error)
         raise UserError("engine_garbled", engine=name_of(url)) from error
 

@@ -409,6 +409,25 @@ def test_whatever_goes_wrong_with_a_look_has_its_words(serve, fault):
     assert problem.code == ("engine_unreachable" if fault == "gateway" else "engine_garbled")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {}, [], {"data": None}, {"data": [3]}, {"data": [{"root": "/x"}]}, {"data": {"id": "tiny"}},
+    ],
+)  # fmt: skip
+def test_a_list_of_models_that_cannot_be_read_is_said(serve, said):
+    server = serve()
+    server._models = lambda: said
+    assert vllm.look(server.url).problem.code == "engine_garbled"
+
+
+def test_odd_values_in_a_list_of_models_do_no_harm(serve):
+    server = serve()
+    odd = {"root": "/a\0b", "max_model_len": "long", "parent": None}
+    server._models = lambda: {"data": [{"id": 7}, {"id": "x"} | odd, {"id": "tiny"} | odd]}
+    assert client.state("base:tiny").state == "ready"
+
+
 async def test_what_was_said_before_the_end_is_kept(serve):
     server = serve()
     server.fault, server.says = "die", ["먼저 ", "나중"]
