@@ -98,7 +98,12 @@ def look(url: str) -> Listing:
         except UserError as problem:
             found = replace(known, problem=problem)
         if (found.problem and found.problem.code) != (known.problem and known.problem.code):
-            log.warning("%s: %s", name_of(url), found.problem.code if found.problem else "well")
+            why = (
+                f"{found.problem.code}: {found.problem.__cause__}"
+                if found.problem
+                else "well again"
+            )
+            log.warning("%s: %s", name_of(url), why[:300])
         _listings[url] = replace(found, at=time.monotonic())
         return _listings[url]
 

@@ -192,12 +192,12 @@ def secret_key() -> str:
     return path.read_text()
 
 
-def token(name: str) -> str:
-    """Read a secret that a program brings; empty where none is given."""
+def token(name: str, letters: int = TOKEN_LETTERS) -> str:
+    """Read a secret that programs show each other; empty where none is given."""
     found = text(name)
-    if found and (len(found) < TOKEN_LETTERS or not found.isascii() or " " in found):
+    if found and (len(found) < letters or not found.isascii() or " " in found):
         raise ImproperlyConfigured(
-            f"{name} must have {TOKEN_LETTERS} letters or more, without blanks."
+            f"{name} must have {letters} letters, digits and signs or more, without blanks."
         )
     return found
 
@@ -411,7 +411,7 @@ if ENGINE_PRECISION not in ("exact", "fast"):
     raise ImproperlyConfigured("DADEUM_ENGINE_PRECISION must be exact or fast.")
 ENGINES = addresses("DADEUM_ENGINES")
 """Servers of vLLM that answer for the bases that they serve (playground/vllm.py)."""
-ENGINE_KEY = text("DADEUM_ENGINE_KEY")
+ENGINE_KEY = token("DADEUM_ENGINE_KEY", 1)
 """What they want to be shown; empty: nothing."""
 COMPILED = folder("NUMBA_CACHE_DIR", DATA / "compiled")
 """Where loops are kept that were compiled for this machine (training/lm/fast/kernels.py)."""

@@ -40,6 +40,7 @@ def check(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess:
         ("DADEUM_ENGINES", "ftp://gpu1:8000"),
         ("DADEUM_ENGINES", "http://gpu1:8000,http://gpu1:8000/v1"),
         ("DADEUM_ENGINES", "http://gpu1:8000/?key=1"),
+        ("DADEUM_ENGINE_KEY", "열쇠"),
         ("DADEUM_LEASE_SECONDS", "-1"),
         ("DADEUM_LOG_FORMAT", "xml"),
         ("DADEUM_METRICS_TOKEN", "short"),

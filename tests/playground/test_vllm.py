@@ -7,7 +7,10 @@ import json
 import logging
 import shutil
 import socket
+import subprocess
+import time
 
+import httpx
 import pytest
 from asgiref.sync import async_to_sync
 from vllm_server import VllmServer
@@ -333,18 +336,17 @@ async def test_a_server_that_was_never_there_holds_up_nobody(engine, settings, n
     assert text_of(await collect("base:tiny"))
 
 
-def test_a_server_that_does_not_answer_is_left_alone_for_a_while(serve, monkeypatch):
-    server = serve()
-    server.fault = "hang"
-    asked = []
-    monkeypatch.setattr(vllm, "_cards", lambda url: asked.append(url) or _fail())
+def test_a_server_that_does_not_answer_is_waited_for_once_and_then_left_alone(serve, monkeypatch):
+    monkeypatch.setattr(vllm, "LOOK", httpx.Timeout(0.3))
+    servers = [serve(), serve(), serve()]
+    for server in servers:
+        server.fault = "hang"
+    began = time.monotonic()
     for _ in range(5):
-        vllm.look_at_all()
-    assert asked == [server.url]
-
-
-def _fail():
-    raise UserError("engine_unreachable", engine="x")
+        found = vllm.look_at_all()
+    assert time.monotonic() - began < 2
+    assert {listing.problem.code for _url, listing in found} == {"engine_unreachable"}
+    assert [server.visits for server in servers] == [1, 1, 1]
 
 
 async def test_a_key_is_sent_and_a_wrong_one_is_said(serve, settings, caplog):
@@ -356,6 +358,27 @@ async def test_a_key_is_sent_and_a_wrong_one_is_said(serve, settings, caplog):
     with caplog.at_level(logging.DEBUG):
         assert await code_of() == "engine_refused_key"
     assert KEY not in caplog.text and server.name in caplog.text
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="makes a certificate")
+def test_certificates_are_checked(serve, tmp_path, monkeypatch, caplog):
+    certificate = tmp_path / "gpu.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "2", "-subj", "/CN=gpu", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", certificate.with_suffix(".key"), "-out", certificate),
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    server = serve(certificate=certificate)
+    assert vllm.look(server.url).problem.code == "engine_unreachable"
+    assert "CERTIFICATE_VERIFY_FAILED" in caplog.text and server.visits == 0
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    vllm._certificates.cache_clear()
+    vllm.forget(server.url)
+    assert client.state("base:tiny").state == "ready"
+    vllm._certificates.cache_clear()
 
 
 @pytest.mark.parametrize(

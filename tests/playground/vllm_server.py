@@ -37,6 +37,7 @@ class VllmServer:
     def __init__(
         self, folder: Path, *, served: str = "", key: str = "", max_model_len: int = 512,
         takes_adapters: bool = True, has_lora: bool = True, max_lora_rank: int = 16, port: int = 0,
+        certificate: Path | None = None,
     ) -> None:  # fmt: skip
         self.folder, self.served = folder, served or str(folder)
         self.key, self.max_model_len = key, max_model_len
@@ -50,13 +51,15 @@ class VllmServer:
         self.calls: list[tuple[str, dict]] = []
         self.outside: list[str] = []
         """Requests that the documentation does not allow."""
+        self.visits = 0
         self.aborted = 0
         self.running = 0
         self._model = self._tokenizer = None
         self._lock = threading.Lock()
         config = uvicorn.Config(
-            self, host="127.0.0.1", port=port, log_level="critical", lifespan="off", ws="none"
-        )
+            self, host="127.0.0.1", port=port, log_level="critical", lifespan="off", ws="none",
+            ssl_certfile=certificate, ssl_keyfile=certificate and certificate.with_suffix(".key"),
+        )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
@@ -64,7 +67,7 @@ class VllmServer:
             time.sleep(0.01)
         self.port = self._server.servers[0].sockets[0].getsockname()[1]
         self.name = f"127.0.0.1:{self.port}"
-        self.url = f"http://{self.name}"
+        self.url = f"{'https' if certificate else 'http'}://{self.name}"
 
     def end(self) -> None:
         self._server.should_exit = self._server.force_exit = True
@@ -77,6 +80,7 @@ class VllmServer:
 
     async def __call__(self, scope: dict, receive, send) -> None:
         path, headers = scope["path"], dict(scope["headers"])
+        self.visits += 1
         try:
             if self.fault == "hang":
                 await asyncio.sleep(30)
