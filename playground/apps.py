@@ -19,6 +19,7 @@ class PlaygroundConfig(AppConfig):
         registry.BEFORE_FORGETTING.append(let_go)
         library.BEFORE_REMOVING.append(let_base_go)
         health.register("engine", engine)
+        health.register("engines", engines)
 
 
 def give_way() -> None:
@@ -52,3 +53,17 @@ def engine() -> object:
         return Finding(OFF)
     loaded = [one for one in client.models().values() if one.state == "ready"]
     return Finding(figures={"models_loaded": len(loaded)})
+
+
+def engines() -> object:
+    """Find out which of the servers in DADEUM_ENGINES answer."""
+    from playground import vllm
+    from training.health import DEGRADED, DOWN, OFF, OK, Finding
+
+    found = {vllm.name_of(url): listing.problem for url, listing in vllm.look_at_all()}
+    if not found:
+        return Finding(OFF)
+    lost = [problem for problem in found.values() if problem]
+    status = (DOWN if len(lost) == len(found) else DEGRADED) if lost else OK
+    servers = {name: problem.code if problem else OK for name, problem in found.items()}
+    return Finding(status, {"servers": servers})

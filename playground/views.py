@@ -289,7 +289,7 @@ def _state(model: str, problem: UserError | None = None) -> dict:
 
 
 def is_away(problem: UserError | None) -> bool:
-    return problem is not None and problem.code == "engine_away"
+    return problem is not None and problem.code in client.AWAY
 
 
 def _allow_or_404(request: HttpRequest, model: str) -> None:

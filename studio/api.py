@@ -21,7 +21,7 @@ from training.errors import UserError
 logger = logging.getLogger(__name__)
 STATUSES = {
     "model_unknown": 404, "job_unknown": 404, "file_unknown": 404, "too_many_answers": 429,
-    "engine_away": 503,
+    "engine_away": 503, "engine_unreachable": 503, "engine_garbled": 502, "engine_refused_key": 502,
 }  # fmt: skip
 """Of errors that are not simply a request that can't be carried out."""
 TALKING = "/v1/chat/"
