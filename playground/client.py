@@ -193,6 +193,14 @@ async def _state(name: str) -> ModelState:
     return next((ModelState.of(e) for e in entries if e["id"] == name), ModelState(name))
 
 
+async def streams() -> int:
+    """Return how many answers the engine is giving, whoever asked.
+
+    Raises: UserError("engine_away").
+    """
+    return (await _call_async("GET", "/health"))["streams"]
+
+
 async def _complete(body: dict) -> AsyncGenerator[Event]:
     deadline = None
     async with _talk() as http, http.stream("POST", "/v1/completions", json=body) as response:
