@@ -15,6 +15,8 @@ from training.models import Dataset, TunedModel
 
 GREEDY = {"temperature": 0}
 """What a batch begins with: the same question gets the same answer."""
+SET_HERE = ("temperature", "max_tokens", "top_p", "repetition_penalty")
+"""The parameters that the page offers."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,7 @@ class BatchForm:
             model=model,
             system_prompt=sent.get("system_prompt", ""),
             parameters={
-                name: sent.get(name, value) for name, value in defaults.as_dict().items()
-                if name in ("temperature", "max_tokens", "top_p", "repetition_penalty")
+                name: sent.get(name, f"{getattr(defaults, name):g}") for name in SET_HERE
             },
             source=sent.get("source", HELD if begins_held else FILE),
             held=held,

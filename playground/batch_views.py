@@ -61,6 +61,7 @@ def batch(request: HttpRequest, batch_id: str) -> HttpResponse:
         "batch": found, "family": family, "beside": beside, "only": only, "page": page,
         "rows": _with_other_answers(list(page.object_list), beside),
         "kept": _kept(only, beside), "place": _place(found),
+        "has_expected": found.questions.exclude(expected="").exists(),
     }  # fmt: skip
     if request.htmx:
         return render(request, "playground/_answers.html", context)
@@ -165,13 +166,13 @@ def _is_number(raw: str) -> bool:
 
 
 @require_GET
-def download(request: HttpRequest, batch_id: str, ending: str) -> HttpResponse:
+def download(request: HttpRequest, batch_id: str, table: str) -> HttpResponse:
     found = _own(request, batch_id)
-    if ending not in batch_export.FORMATS:
+    if table not in batch_export.FORMATS:
         raise Http404
-    make, media_type = batch_export.FORMATS[ending]
+    make, media_type = batch_export.FORMATS[table]
     answer = HttpResponse(b"".join(make(found)), content_type=media_type)  # at most 500 rows
-    name = f"{batch_export.stem(found)}.{ending}"
+    name = f"{batch_export.stem(found)}.{table}"
     answer["Content-Disposition"] = content_disposition_header(True, name)
     return answer
 

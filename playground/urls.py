@@ -18,7 +18,7 @@ urlpatterns = [
     path("batch/<str:batch_id>/columns/", batch_views.columns, name="batch-columns"),
     path("batch/<str:batch_id>/delete/", batch_views.delete, name="batch-delete"),
     path("batch/<str:batch_id>/mend/", batch_views.mend, name="batch-mend"),
-    path("batch/<str:batch_id>/download.<str:ending>", batch_views.download, name="batch-download"),
+    path("batch/<str:batch_id>/download.<str:table>", batch_views.download, name="batch-download"),
     # conversations
     path("<str:conversation_id>/", views.conversation, name="conversation"),
     path("<str:conversation_id>/delete/", views.delete, name="conversation-delete"),
