@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 TOGETHER = 8
 """Questions that are with the engine at once."""
 BESIDE_PEOPLE = 2
-"""The same while somebody else is being answered."""
+"""The same while people talk."""
+TALK_SECONDS = 20.0
+"""How long somebody who was answered is thought to go on talking."""
 GROWTH = 0.1
 """How much the number grows again with each answer once the engine had no room."""
 PATIENCE_SECONDS = 2.0
@@ -60,6 +62,7 @@ def run(pk: str) -> None:
     outcome = Outcome() if batch.total else batches.take_in(batch)
     if outcome.is_done:
         outcome = asyncio.run(Asker(batch).answer_all())
+        insist(partial(batches.write_down, batch))
     batches.DESK.settle(
         batch, outcome, {"finished_at": timezone.now(), "seconds_left": None, "waits_for": ""}
     )
@@ -76,10 +79,10 @@ class Asker:
         self.asking: dict[asyncio.Task, int] = {}
         self.tries: dict[int, int] = {}
         self.limit = float(TOGETHER)
-        self.with_engine = 0
+        self.with_engine: set[int] = set()
         """Questions that are with the engine, of all that are being asked."""
-        self.others = 0
-        """Answers that the engine gives to somebody else."""
+        self.people_till = 0.0
+        """Until when people are thought to talk."""
         self.waits_for = ""
         self.done = self.told = 0
         """Questions answered by this worker, and those of them that the row knows of."""
@@ -114,11 +117,11 @@ class Asker:
                 self._take(task)
             if (outcome := await self._beat()) is not None:
                 return outcome
-        await in_database(insist)(partial(batches.DESK.beat, self.batch, [self._progress()]))
         return Outcome()
 
     def _ask_more(self) -> None:
-        limit = min(self.limit, BESIDE_PEOPLE if self.others > 0 else TOGETHER)
+        is_beside = time.monotonic() < self.people_till
+        limit = min(self.limit, BESIDE_PEOPLE if is_beside else TOGETHER)
         while self.open and len(self.asking) < int(limit) and time.monotonic() >= self.resting_till:
             pk = self.open.popleft()
             self.asking[asyncio.create_task(self._ask(pk))] = pk
@@ -137,6 +140,8 @@ class Asker:
             self.open.appendleft(pk)
             self.limit = max(1.0, len(self.asking) - 1.0)
             self._rest()
+        except asyncio.CancelledError:  # it made way
+            self.open.appendleft(pk)
         except UserError as problem:
             if problem.code not in PASSING:
                 raise
@@ -184,11 +189,16 @@ class Asker:
         return round((time.monotonic() - self.begun_at) / self.done * left)
 
     async def _look_around(self) -> None:
-        """See whether the engine answers somebody else too."""
+        """See whether the engine answers somebody else; the latest questions make way at once."""
         try:
-            self.others = await client.streams() - self.with_engine
+            others = await client.streams() - len(self.with_engine)
         except UserError:
-            self.others = 0
+            return
+        if others > 0:
+            self.people_till = time.monotonic() + TALK_SECONDS
+            for task, pk in [*self.asking.items()][BESIDE_PEOPLE:]:
+                if pk in self.with_engine:
+                    task.cancel()
 
     async def _ask(self, pk: int) -> None:
         """Ask one question and keep its answer, or what is wrong with it.
@@ -200,7 +210,7 @@ class Asker:
         usage: dict = {}
         problem = None
         events = client.stream(self.batch.model, self._messages(question), self.parameters)
-        self.with_engine += 1
+        self.with_engine.add(pk)
         try:
             async with aclosing(events):
                 async for event in events:
@@ -209,7 +219,7 @@ class Asker:
             problem = self._about(pk, error, bool(parts))
             parts, usage = [], {}
         finally:
-            self.with_engine -= 1
+            self.with_engine.discard(pk)
         answer = "".join(parts)
         keep = partial(batches.keep_answer, self.batch, question, answer, usage, problem)
         await in_database(insist)(keep)
