@@ -42,9 +42,9 @@ class Belongings:
     dataset: object
     version: object
     conversation: object
-    batch: object
     key: object
     secret: str
+    batch: object = None
     stored: object = None
     """A dataset with rows."""
     download: object = None
@@ -142,6 +142,7 @@ def build():
         version = staticmethod(add_version)
         job = staticmethod(add_job)
         tuned = staticmethod(add_tuned)
+        batch = staticmethod(add_batch)
         everything = staticmethod(add_everything)
         canary = CANARY
         password = PASSWORD

@@ -96,8 +96,10 @@ for position, (answer, is_same) in enumerate(((talk.title, True), ("아주 긴 �
         error=None if answer else {"code": "generation_failed", "params": {}})
 again = batches.again(batch, "base:tiny")
 Batch.objects.filter(pk=again.pk).update(status="cancelled")
-asking = batches.again(batch, "base:tiny")
-Batch.objects.filter(pk=asking.pk).update(status="running", token="held", lease_expires_at=now + timedelta(hours=9), done_count=1, seconds_left=70)
+unread = Batch.objects.create(owner=owner, name="열 이름이 낯선 질문.csv", model="base:tiny", model_name="tiny", status="failed",
+    layout={"columns": ["가", "나"]}, order={"source": "file"}, error={"code": "question_column_unknown", "params": {"columns": "가, 나"}})
+batches.folder(unread).mkdir(parents=True)
+(batches.folder(unread) / "raw").write_text("가,나")
 tally = Tally()
 for length, examples in ((20, 40), (30, 90), (45, 60), (70, 30), (400, 12), (9000, 8)):
     tally.answered[length] = tally.firsts[length // 2] = tally.answers[length - length // 2] = examples
@@ -121,7 +123,7 @@ print(json.dumps({
     "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
     "done": done.pk, "running": running.pk, "failed": failed.pk,
     "memory": ailing[0].pk, "disk": ailing[1].pk, "gone": ailing[2].pk, "retried": Job.objects.get(parent=ailing[0]).pk, "data": data.dataset.pk,
-    "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "batch": batch.pk, "again": again.pk, "asking": asking.pk, "key": key.pk,
+    "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "batch": batch.pk, "again": again.pk, "unread": unread.pk, "key": key.pk,
     "jiho": jiho.pk, "faulty": faulty.dataset.pk, "faulty_draft": Job.objects.create(
         owner=owner, base="tiny", name="점검", version=versions.newest(faulty.dataset)).pk}))
 """
@@ -152,7 +154,7 @@ PAGES = {
     "download discard": "/bases/downloads/{download}/discard/",
     "keys": "/keys/", "revoke": "/keys/{key}/revoke/", "people": "/people/",
     "reset": "/people/{jiho}/password/", "playground": "/playground/{talk}/", "playground new": "/playground/?new=1",
-    "batch new": "/playground/batch/", "batch": "/playground/batch/{batch}/?beside={again}", "batch asking": "/playground/batch/{asking}/",
+    "batch new": "/playground/batch/", "batch": "/playground/batch/{batch}/?beside={again}", "batch unread": "/playground/batch/{unread}/",
     "batch stopped": "/playground/batch/{again}/", "batch delete": "/playground/batch/{batch}/delete/", "batch mend": "/playground/batch/{batch}/mend/?message=2",
     "batch different": "/playground/batch/{batch}/?only=different",
     "help": "/help/", "help page": "/help/data/", "help tables": "/help/data-report/",
