@@ -11,7 +11,8 @@ class PlaygroundConfig(AppConfig):
 
     def ready(self) -> None:
         """Have the engine give way to training, let go of models that are deleted, and be looked at
-        where somebody asks whether all is well."""
+        where somebody asks whether all is well; have workers answer batches."""
+        from playground import asking, batches
         from training import health, registry, tasks
         from training.hub import library
 
@@ -20,6 +21,8 @@ class PlaygroundConfig(AppConfig):
         library.BEFORE_REMOVING.append(let_base_go)
         health.register("engine", engine)
         health.register("engines", engines)
+        answering = (asking.run, batches.DESK.reap, batches.unheard)
+        tasks.register(tasks.Kind("batch", tasks.LIGHT, *answering, is_long=True))
 
 
 def give_way() -> None:

@@ -104,6 +104,14 @@ def release() -> list[str]:
     return _call("POST", "/release", {}, LONG)["released"]
 
 
+def streams() -> int:
+    """Return how many answers the engine is giving.
+
+    Raises: UserError("engine_away").
+    """
+    return _call("GET", "/health")["streams"]
+
+
 async def _events(response: httpx.Response) -> AsyncGenerator[Event]:
     """Turn server-sent events into ours."""
     async with aclosing(server_sent(response)) as told:

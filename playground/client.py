@@ -139,6 +139,14 @@ async def _make_ready(place: Builtin | Vllm) -> AsyncGenerator[Event]:
         await asyncio.sleep(POLL_SECONDS)
 
 
+async def streams() -> int:
+    """Return how many answers our own engine is giving, whoever asked.
+
+    Raises: UserError("engine_away").
+    """
+    return await _apart(builtin.streams)()
+
+
 async def _in_time(told: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
     """End an answer that takes too long."""
     deadline = None

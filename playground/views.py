@@ -14,13 +14,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from playground import client, conversations, homes, presets
 from playground import code as written
+from playground.mending import mend_page
 from playground.models import Conversation, Preset
 from playground.parameters import Parameters
 from training import wording
 from training.chat import Example
-from training.datasets import editing
 from training.errors import UserError
-from training.models import Dataset
 
 LISTED = 100
 SOUGHT_CHARACTERS = 100
@@ -167,29 +166,10 @@ def mend(request: HttpRequest, conversation_id: str) -> HttpResponse:
     key = _number(request, "message")
     answer = get_object_or_404(found.messages, pk=key, role="assistant")
     asked = conversations.history(found, answer.parent_id)
-    owned = Dataset.objects.filter(owner=request.user, versions__status="ready").distinct()
-    datasets = owned.order_by("-created_at")[:LISTED]
-    mended, chosen = request.POST.get("answer", answer.content), request.POST.get("dataset", "")
-    problem = None
-    if request.method == "POST":
-        dataset = get_object_or_404(owned, pk=chosen)
-        try:
-            turns = [(one.role, one.content) for one in asked]
-            example = editing.example_of([*turns, ("assistant", mended)])
-            editing.add(dataset, [example], conversation=found.pk)
-        except UserError as error:
-            problem = error
-        else:
-            messages.success(
-                request, _("고친 답변을 «%(name)s»에 예제로 더했습니다.") % {"name": dataset}
-            )
-            return redirect("conversation", found.pk)
-    context = {
-        "conversation": found, "message": answer, "asked": asked, "mended": mended,
-        "datasets": datasets, "chosen": chosen, "problem": problem,
-    }  # fmt: skip
-    status = 422 if problem else 200
-    return render(request, "playground/mend.html", context, status=status)
+    return mend_page(
+        request, asked, answer.content, key=key, onward=("conversation", found.pk),
+        title=str(found), conversation=found.pk,
+    )  # fmt: skip
 
 
 @require_GET

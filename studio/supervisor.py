@@ -75,7 +75,7 @@ def children(socket_path: str) -> list[Child]:
         ),
         Child("engine", [*engine, "--socket", socket_path, *threads]),
         Child("worker-heavy", [*worker, "-Q", "heavy", "-c", "1", "-n", "heavy@%h"]),
-        Child(FETCHER, [*worker, "-Q", "light", "-c", "2", "-n", "light@%h"]),
+        Child(FETCHER, [*worker, "-Q", "light", "-c", "3", "-n", "light@%h"]),
     ]  # fmt: skip
 
 

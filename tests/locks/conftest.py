@@ -44,6 +44,7 @@ class Belongings:
     conversation: object
     key: object
     secret: str
+    batch: object = None
     stored: object = None
     """A dataset with rows."""
     download: object = None
@@ -79,6 +80,23 @@ def add_job(owner, version, status: str, name: str, **fields):
     )  # fmt: skip
 
 
+def add_batch(person, name: str):
+    """Store questions that were asked all at once: one, with its answer."""
+    from django.utils import timezone
+
+    from playground.models import Batch
+
+    batch = Batch.objects.create(
+        owner=person, name=f"{name} 질문", model="base:tiny", model_name=name, status="ready",
+        total=1, found_count=1, done_count=1, expected_count=1, parameters={"temperature": 0},
+    )  # fmt: skip
+    batch.questions.create(
+        position=1, messages=[{"role": "user", "content": name}], expected=name,
+        answer=f"{name}!", is_same=False, answered_at=timezone.now(),
+    )  # fmt: skip
+    return batch
+
+
 def add_tuned(job):
     from training.models import TunedModel
 
@@ -110,7 +128,7 @@ def add_everything(person, name: str) -> Belongings:
         person=person, version=version, finished=finished, tuned=tuned, secret=secret, key=key,
         draft=add_job(person, version, "draft", f"{name} 초안"),
         queued=add_job(person, version, "queued", f"{name} 기다리는 학습"),
-        conversation=conversation, dataset=unused.dataset, stored=version.dataset, bringing=imports.begin("brought"),
+        conversation=conversation, batch=add_batch(person, name), dataset=unused.dataset, stored=version.dataset, bringing=imports.begin("brought"),
         arriving=arrivals.begin(person, "a.jsonl", 100, "").id,
         download=person.base_downloads.create(repo="mansae/failed", status="failed"),
     )  # fmt: skip
@@ -124,6 +142,7 @@ def build():
         version = staticmethod(add_version)
         job = staticmethod(add_job)
         tuned = staticmethod(add_tuned)
+        batch = staticmethod(add_batch)
         everything = staticmethod(add_everything)
         canary = CANARY
         password = PASSWORD

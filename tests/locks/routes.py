@@ -75,12 +75,20 @@ def _chat(mine) -> dict:
     return {"model": "tiny", "messages": [{"role": "user", "content": "a"}]}
 
 
+def _questions(mine) -> dict:
+    said = {"most": "5", "draw": "first", "temperature": "0", "max_tokens": "9", "source": "file"}
+    return said | {"file": SimpleUploadedFile("a.txt", "질문\n".encode()), "model": "base:tiny"}
+
+
 DRAFT = ("draft",)
 DATA = ("stored",)
 JOB = ("finished", "queued")
 TALK = ("conversation",)
+BATCH = ("batch",)
 COMING, BRINGING = ("download",), ("bringing",)
-WITHIN = {"position": "0", "number": "1", "ending": "jsonl", "form": "markdown"}
+WITHIN = {
+    "position": "0", "number": "1", "ending": "jsonl", "form": "markdown", "table": "csv",
+}  # fmt: skip
 """What stands for the parts of an address within a thing."""
 AWAY = {"POST": 503}
 """No engine runs here, and that is said in its own words."""
@@ -211,6 +219,22 @@ ROUTES: dict[str, Route] = {
     "playground/presets/delete/": Route(
         EVERYBODY, form=lambda mine: {"preset": "7"}, answers={"POST": 404}
     ),
+    "playground/batch/": Route(EVERYBODY, form=_questions),
+    "playground/batch/<str:batch_id>/": Route(OWNER, BATCH),
+    "playground/batch/<str:batch_id>/now/": Route(OWNER, BATCH, lambda mine: {"was": "ready"}),
+    "playground/batch/<str:batch_id>/cancel/": Route(OWNER, BATCH),
+    "playground/batch/<str:batch_id>/go-on/": Route(OWNER, BATCH),
+    "playground/batch/<str:batch_id>/again/": Route(
+        OWNER, BATCH, lambda mine: {"model": "base:tiny"}
+    ),
+    "playground/batch/<str:batch_id>/columns/": Route(
+        OWNER, BATCH, lambda mine: {"prompt": "질문"}, {"POST": 422}
+    ),  # its file is not here
+    "playground/batch/<str:batch_id>/delete/": Route(OWNER, BATCH),
+    "playground/batch/<str:batch_id>/mend/": Route(
+        OWNER, BATCH, lambda mine: {"message": "1", "answer": "답", "dataset": mine.stored.pk}
+    ),
+    "playground/batch/<str:batch_id>/download.<str:table>": Route(OWNER, BATCH),
     "playground/<str:conversation_id>/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/delete/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/rename/": Route(OWNER, TALK, lambda mine: {"title": "b"}),
