@@ -1,5 +1,6 @@
 """The verbs of a conversation: begin it, add to it, name it, take it away."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ def create(owner: Any, model: str, system_prompt: str = "") -> Conversation:
     return Conversation.objects.create(
         owner=owner,
         model=model,
-        system_prompt=_checked_system_prompt(system_prompt),
+        system_prompt=checked_system_prompt(system_prompt),
         parameters=homes.parameters(model).as_dict(),
     )
 
@@ -30,15 +31,12 @@ def say(conversation: Conversation, text: str, after: int | None = None) -> Mess
 
     Raises: UserError("text_empty"), UserError("text_too_long"), UserError("message_gone").
     """
-    if not text.strip():
-        raise UserError("text_empty")
-    if len(text) > MAX_TEXT:
-        raise UserError("text_too_long", length=len(text), limit=MAX_TEXT)
+    text = checked_text(text)
     parent = conversation.tip
     if after is not None:
         parent = message(conversation, after) if after else None
     if not conversation.title:
-        conversation.title = " ".join(text.split())[:TITLE_LENGTH]
+        conversation.title = title_of(text)
     _touch(conversation, "title")
     asked = conversation.messages.create(role="user", content=text, parent=parent)
     return _show(conversation, asked)
@@ -140,7 +138,7 @@ def settle(
     """
     conversation.model = model
     conversation.parameters = parameters.as_dict()
-    conversation.system_prompt = _checked_system_prompt(system_prompt)
+    conversation.system_prompt = checked_system_prompt(system_prompt)
     _touch(conversation, "model", "parameters", "system_prompt")
 
 
@@ -175,12 +173,17 @@ def history(conversation: Conversation, until: int | None = None) -> list[chat.M
     told = [
         chat.Message(turn.message.role, turn.message.content) for turn in turns(conversation, until)
     ]
+    return as_seen(told, conversation.system_prompt)
+
+
+def as_seen(told: Sequence[chat.Message], system_prompt: str) -> list[chat.Message]:
+    """Return what was said as a model is to see it (see history)."""
     kept = [
         message
         for message, following in zip(told, [*told[1:], None], strict=False)
         if following is None or message.role != following.role
     ]
-    system = conversation.system_prompt.strip()
+    system = system_prompt.strip()
     return [chat.Message("system", system), *kept] if system else kept
 
 
@@ -197,7 +200,21 @@ def asked(conversation: Conversation) -> list[chat.Message]:
     return told
 
 
-def _checked_system_prompt(text: str) -> str:
+def title_of(text: str) -> str:
+    return " ".join(text.split())[:TITLE_LENGTH]
+
+
+def checked_text(text: str) -> str:
+    """Raises: UserError("text_empty"), UserError("text_too_long")."""
+    if not text.strip():
+        raise UserError("text_empty")
+    if len(text) > MAX_TEXT:
+        raise UserError("text_too_long", length=len(text), limit=MAX_TEXT)
+    return text
+
+
+def checked_system_prompt(text: str) -> str:
+    """Raises: UserError("system_prompt_too_long")."""
     if len(text) > MAX_SYSTEM_PROMPT:
         raise UserError("system_prompt_too_long", length=len(text), limit=MAX_SYSTEM_PROMPT)
     return text

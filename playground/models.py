@@ -1,4 +1,7 @@
-"""Rows of talking: a conversation and its messages, and questions that are asked all at once."""
+"""Rows of talking: a conversation and its messages; a comparison, its models, rounds and replies;
+questions that are asked all at once."""
+
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -32,7 +35,17 @@ class Conversation(models.Model):
         return self.title or self.id
 
 
-class Message(models.Model):
+class Measured:
+    """What tells how long its text took."""
+
+    usage: Any
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.usage.get("completion_tokens", 0) / (self.usage.get("seconds") or 1)
+
+
+class Message(Measured, models.Model):
     """A question or an answer. Those that follow the same one are branches of the conversation."""
 
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages")
@@ -53,9 +66,139 @@ class Message(models.Model):
     class Meta:
         ordering = ["id"]
 
+
+class Comparison(models.Model):
+    """The same questions to several models."""
+
+    id = id_field()
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="comparisons")
+    title = models.CharField(max_length=200)
+    system_prompt = models.TextField(blank=True)
+    parameters = models.JSONField(default=dict, blank=True)
+    """As last used, like the system prompt."""
+    is_blind = models.BooleanField(default=False)
+    """Whether the next round hides which model said what."""
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-updated_at"]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Contender(models.Model):
+    """A model of a comparison."""
+
+    comparison = models.ForeignKey(Comparison, models.CASCADE, related_name="contenders")
+    model = models.CharField(max_length=120)
+    """Its name as the engine knows it."""
+    label = models.CharField(max_length=200)
+    """What it was called when it was chosen; it may be deleted since."""
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["comparison", "model"], name="a_model_competes_once")
+        ]
+
+
+class Round(models.Model):
+    """One question, and how the user voted on the replies."""
+
+    class Vote(models.TextChoices):
+        BEST = "best", _("가장 좋음")
+        TIE = "tie", _("비슷해요")
+        NONE = "none", _("모두 별로")
+
+    comparison = models.ForeignKey(Comparison, models.CASCADE, related_name="rounds")
+    number = models.PositiveIntegerField()
+    """1 is the comparison's first."""
+    question = models.TextField()
+    is_blind = models.BooleanField(default=False)
+    is_set_aside = models.BooleanField(default=False)
+    """Whether it was asked again, in a round of its own; models do not see it any more."""
+    begun_at = models.DateTimeField(null=True, blank=True)
+    """When the models began to answer; None until somebody listens."""
+    vote = models.CharField(max_length=4, choices=Vote, blank=True, default="")
+    best = models.PositiveSmallIntegerField(null=True, blank=True)
+    """Place of the reply that was voted the best."""
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["comparison", "number"], name="one_round_of_a_number"),
+            models.CheckConstraint(
+                condition=models.Q(vote="best", best__isnull=False)
+                | (~models.Q(vote="best") & models.Q(best__isnull=True)),
+                name="the_best_reply_is_named",
+            ),
+        ]
+
     @property
-    def tokens_per_second(self) -> float:
-        return self.usage.get("completion_tokens", 0) / (self.usage.get("seconds") or 1)
+    def is_hidden(self) -> bool:
+        """Whether nobody is to know yet which model said what."""
+        return self.is_blind and not self.vote
+
+    @property
+    def is_votable(self) -> bool:
+        """A vote on hidden names is final: whoever voted knows them."""
+        ended = any(reply.content or reply.error for reply in self.replies.all())
+        return ended and (self.is_hidden or not self.is_blind)
+
+    @property
+    def winner(self) -> "Reply | None":
+        return next((one for one in self.replies.all() if one.place == self.best), None)
+
+
+class Reply(Measured, models.Model):
+    """What one model said in a round; there, but empty, from the beginning."""
+
+    LETTERS = _("가나다라")
+    """One for each place, in order."""
+    NAMELESS = frozenset({
+        "engine_away", "engine_memory", "engine_memory_short", "generation_failed",
+        "model_load_failed", "model_not_loaded", "model_unloaded", "prompt_too_long",
+    })  # fmt: skip
+    """Codes of errors whose sentences name no model."""
+
+    round = models.ForeignKey(Round, models.CASCADE, related_name="replies")
+    contender = models.ForeignKey(Contender, models.CASCADE, related_name="replies")
+    place = models.PositiveSmallIntegerField()
+    """Where it is shown, from 0: shuffled where names are hidden."""
+    content = models.TextField(blank=True)
+    usage = models.JSONField(default=dict, blank=True)
+    """As of a message."""
+    error = models.JSONField(null=True, blank=True)
+    """Code and params of what went wrong."""
+
+    class Meta:
+        ordering = ["place"]
+        constraints = [
+            models.UniqueConstraint(fields=["round", "place"], name="one_reply_at_a_place"),
+            models.UniqueConstraint(fields=["round", "contender"], name="one_reply_of_a_model"),
+        ]
+
+    @property
+    def letter(self) -> str:
+        return str(self.LETTERS)[self.place]
+
+    @property
+    def name(self) -> str:
+        return self.letter if self.round.is_hidden else self.contender.label
+
+    @property
+    def is_best(self) -> bool:
+        return self.round.best == self.place
+
+    @property
+    def told(self) -> dict | None:
+        """What a page may say of the error: what might name a model waits for the vote."""
+        if self.error and self.round.is_hidden and self.error.get("code") not in self.NAMELESS:
+            return {"code": "reason_hidden"}
+        return self.error
 
 
 class Preset(models.Model):

@@ -37,6 +37,11 @@ READY = (
 )
 
 
+def lists(owner: Any) -> dict:
+    """Return what _presets.html shows."""
+    return {"ready_presets": READY, "kept_presets": kept(owner)}
+
+
 def kept(owner: Any) -> list[Choice]:
     return [_choice(preset) for preset in Preset.objects.filter(owner=owner)]
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from playground import batch_views, views
+from playground import batch_views, comparison_views, views
 
 urlpatterns = [
     path("", views.playground, name="playground"),
@@ -8,6 +8,22 @@ urlpatterns = [
     path("load/", views.load, name="playground-load"),
     path("unload/", views.unload, name="playground-unload"),
     path("state/", views.state, name="playground-state"),
+    path("compare/", comparison_views.compare, name="playground-compare"),
+    path("compare/export/", comparison_views.export, name="playground-compare-export"),
+    path("compare/<str:pk>/", comparison_views.comparison, name="playground-comparison"),
+    path("compare/<str:pk>/ask/", comparison_views.ask, name="playground-comparison-ask"),
+    path(
+        "compare/<str:pk>/rounds/<int:number>/",
+        comparison_views.replies,
+        name="playground-comparison-round",
+    ),
+    path(
+        "compare/<str:pk>/rounds/<int:number>/vote/",
+        comparison_views.vote,
+        name="playground-comparison-vote",
+    ),
+    path("compare/<str:pk>/delete/", comparison_views.delete, name="playground-comparison-delete"),
+    path("compare/<str:pk>/export/", comparison_views.export, name="playground-comparison-export"),
     path("presets/", views.keep_preset, name="preset-keep"),
     path("presets/delete/", views.delete_preset, name="preset-delete"),
     # questions all at once

@@ -63,7 +63,7 @@ def _page(
         "system_prompt": found.system_prompt if found else "",
         "ask": request.GET.get("ask", "")[:ASKED_CHARACTERS],
     }
-    context |= _state(chosen) | _presets(request)
+    context |= _state(chosen) | presets.lists(request.user)
     return render(request, "playground/page.html", context)
 
 
@@ -88,12 +88,8 @@ def delete_preset(request: HttpRequest) -> HttpResponse:
 
 
 def _preset_list(request: HttpRequest, status: int = 200, **news: object) -> HttpResponse:
-    found = _presets(request) | news
+    found = presets.lists(request.user) | news
     return render(request, "playground/_presets.html", found, status=status)
-
-
-def _presets(request: HttpRequest) -> dict:
-    return {"ready_presets": presets.READY, "kept_presets": presets.kept(request.user)}
 
 
 @require_POST

@@ -3,11 +3,8 @@
 // textContent. Every word shown comes from the page (#chat-words).
 
 import { render } from "./markdown.js";
+import { figures, filled, Line, sendsOnEnter } from "./talking.js";
 
-const FIRST_WAIT = 500;
-const LONGEST_WAIT = 10_000;
-const SIGNED_OUT = 4401;
-const NOT_FOUND = 4404;
 const NEAR_BOTTOM = 48;
 
 const find = (id) => document.getElementById(id);
@@ -19,9 +16,6 @@ const question = find("question");
 const settings = find("chat-settings");
 const wide = window.matchMedia("(min-width: 62.01rem)");
 
-let socket = null;
-let wait = FIRST_WAIT;
-let timer = 0;
 let isOver = false;
 let answer = null;
 
@@ -30,10 +24,6 @@ let answer = null;
 function say(text) {
   const status = find("chat-status");
   if (status.textContent !== text) status.textContent = text;
-}
-
-function filled(text, values) {
-  return Object.entries(values).reduce((said, [key, value]) => said.replace(`__${key}__`, value), text);
 }
 
 function isAtBottom() {
@@ -129,15 +119,7 @@ class Answer {
       this.turn.removeAttribute("aria-busy");
       if (!this.said) return this.turn.remove();
       if (message) settle(this.turn, message);
-      const usage = message?.usage;
-      if (usage?.completion_tokens) {
-        const seconds = usage.seconds || 1;
-        this.turn.querySelector(".turn-meta").textContent = filled(words.meta, {
-          tokens: usage.completion_tokens,
-          speed: (usage.completion_tokens / seconds).toFixed(1),
-          seconds: seconds.toFixed(1),
-        });
-      }
+      this.turn.querySelector(".turn-meta").textContent = figures(words, message?.usage);
       this.turn.querySelector(".turn-end").textContent = ending ?? "";
     });
   }
@@ -223,44 +205,21 @@ function refreshState() {
 
 // --- the socket ----------------------------------------------------------------------------
 
-function connect() {
-  window.clearTimeout(timer);
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  socket = new WebSocket(`${scheme}://${location.host}/ws/playground/${chat.dataset.conversation}/`);
-  socket.addEventListener("open", () => {
-    wait = FIRST_WAIT;
+const line = new Line(() => chat.dataset.conversation, {
+  heard: (frame) => frames[frame.type]?.(frame),
+  opened: () => {
     if (find("chat-status").textContent === words.connecting) say("");
-  });
-  socket.addEventListener("message", (event) => {
-    const frame = JSON.parse(event.data);
-    frames[frame.type]?.(frame);
-  });
-  socket.addEventListener("close", dropped);
-  return socket;
-}
-
-function dropped(event) {
-  if (event.target !== socket) return;
-  if (answer) endAnswer(null, words.cut);
-  if (event.code === SIGNED_OUT) return location.assign(`${chat.dataset.login}?next=${location.pathname}`);
-  if (event.code === NOT_FOUND) {
+  },
+  lost: () => {
+    if (answer) endAnswer(null, words.cut);
+    say(words.connecting);
+  },
+  isSignedOut: () => location.assign(`${chat.dataset.login}?next=${location.pathname}`),
+  isGone: () => {
     isOver = true;
-    return say(words.gone);
-  }
-  say(words.connecting);
-  timer = window.setTimeout(connect, wait * (0.75 + Math.random() / 2));
-  wait = Math.min(wait * 2, LONGEST_WAIT);
-}
-
-function opened() {
-  if (!socket || socket.readyState > WebSocket.OPEN) connect();
-  if (socket.readyState === WebSocket.OPEN) return Promise.resolve(true);
-  const mine = socket;
-  return new Promise((resolve) => {
-    mine.addEventListener("open", () => resolve(true), { once: true });
-    mine.addEventListener("close", () => resolve(false), { once: true });
-  });
-}
+    say(words.gone);
+  },
+});
 
 // --- asking --------------------------------------------------------------------------------
 
@@ -316,9 +275,9 @@ function ask(text, where = {}) {
 async function deliver(mine) {
   const values = Object.fromEntries(new FormData(settings));
   if (!chat.dataset.conversation) await begin(mine.question);
-  if (!(await opened())) throw new Error(words.unsent);
+  if (!(await line.isOpen())) throw new Error(words.unsent);
   if (answer !== mine) return;
-  socket.send(
+  line.send(
     JSON.stringify({
       type: mine.again === null ? "send" : "again",
       ...(mine.again === null ? { text: mine.question, after: mine.after } : { again: mine.again }),
@@ -347,16 +306,11 @@ find("composer").addEventListener("submit", (event) => {
   if (ask(question.value)) question.value = "";
 });
 
-question.addEventListener("keydown", (event) => {
-  const isComposing = event.isComposing || event.keyCode === 229;
-  if (event.key !== "Enter" || event.shiftKey || isComposing) return;
-  event.preventDefault();
-  find("composer").requestSubmit();
-});
+sendsOnEnter(question);
 
 find("stop").addEventListener("click", () => {
   if (answer) answer.isStopping = true;
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "stop" }));
+  line.send(JSON.stringify({ type: "stop" }));
   question.focus();
 });
 
@@ -434,16 +388,6 @@ turns.addEventListener("click", (event) => {
 
 for (const turn of turns.querySelectorAll(".turn.assistant")) show(turn, textOf(turn));
 
-settings.addEventListener("change", ({ target }) => {
-  if (target.id !== "preset") return;
-  const { values, kept } = target.selectedOptions[0].dataset;
-  for (const [key, value] of Object.entries(JSON.parse(values ?? "{}"))) settings.elements[key].value = value;
-  const remove = find("preset-delete");
-  if (remove) remove.hidden = kept === undefined;
-});
-
-find("preset-form").addEventListener("submit", () => find("preset-dialog").close());
-
 settings.addEventListener("submit", (event) => event.preventDefault());
 
 function fitSides() {
@@ -454,4 +398,4 @@ wide.addEventListener("change", fitSides);
 fitSides();
 toBottom();
 question.readOnly = false; // until here Enter would have been a line break
-if (chat.dataset.conversation) connect();
+if (chat.dataset.conversation) line.connect();

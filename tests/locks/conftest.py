@@ -42,6 +42,7 @@ class Belongings:
     dataset: object
     version: object
     conversation: object
+    comparison: object
     key: object
     secret: str
     batch: object = None
@@ -106,8 +107,10 @@ def add_tuned(job):
 
 
 def add_everything(person, name: str) -> Belongings:
-    from playground import conversations
+    from playground import comparisons, conversations
+    from playground.comparisons import Question
     from playground.models import Conversation
+    from playground.parameters import Parameters
     from studio import keys
     from training.datasets import arrivals
     from training.hub import imports
@@ -120,6 +123,10 @@ def add_everything(person, name: str) -> Belongings:
         owner=person, title=f"{name} 대화", model=f"tuned:{tuned.pk}", system_prompt=name
     )
     conversations.answer(conversation, conversations.say(conversation, name), name, {})
+    comparison = comparisons.create(
+        person, ["base:tiny", f"tuned:{tuned.pk}"], Question(name, name, Parameters(), False)
+    )
+    comparisons.begin(comparison, 1)
     key, secret = keys.create(person, f"{name} 키")
     unused = DatasetVersion.objects.create(
         dataset=person.datasets.create(name=f"{name} 안 쓴 데이터"), status="ready"
@@ -128,7 +135,8 @@ def add_everything(person, name: str) -> Belongings:
         person=person, version=version, finished=finished, tuned=tuned, secret=secret, key=key,
         draft=add_job(person, version, "draft", f"{name} 초안"),
         queued=add_job(person, version, "queued", f"{name} 기다리는 학습"),
-        conversation=conversation, batch=add_batch(person, name), dataset=unused.dataset, stored=version.dataset, bringing=imports.begin("brought"),
+        conversation=conversation, batch=add_batch(person, name), comparison=comparison, dataset=unused.dataset, stored=version.dataset,
+        bringing=imports.begin("brought"),
         arriving=arrivals.begin(person, "a.jsonl", 100, "").id,
         download=person.base_downloads.create(repo="mansae/failed", status="failed"),
     )  # fmt: skip

@@ -85,6 +85,7 @@ DATA = ("stored",)
 JOB = ("finished", "queued")
 TALK = ("conversation",)
 BATCH = ("batch",)
+COMPARED = ("comparison",)
 COMING, BRINGING = ("download",), ("bringing",)
 WITHIN = {
     "position": "0", "number": "1", "ending": "jsonl", "form": "markdown", "table": "csv",
@@ -243,6 +244,16 @@ ROUTES: dict[str, Route] = {
     "playground/<str:conversation_id>/code/": Route(OWNER, TALK, _asked, {"POST": 200}),
     "playground/<str:conversation_id>/export/<str:form>/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/mend/": Route(OWNER, TALK, _mended),
+    "playground/compare/": Route(EVERYBODY, answers={"POST": 422}),  # nothing is chosen
+    "playground/compare/export/": Route(EVERYBODY),
+    "playground/compare/<str:pk>/": Route(OWNER, COMPARED),
+    "playground/compare/<str:pk>/ask/": Route(OWNER, COMPARED, lambda mine: {"text": "질문"}),
+    "playground/compare/<str:pk>/rounds/<int:number>/": Route(OWNER, COMPARED),
+    "playground/compare/<str:pk>/rounds/<int:number>/vote/": Route(
+        OWNER, COMPARED, lambda mine: {"vote": "tie"}
+    ),
+    "playground/compare/<str:pk>/delete/": Route(OWNER, COMPARED),
+    "playground/compare/<str:pk>/export/": Route(OWNER, COMPARED),
     # programs
     "v1/": Route(EVERYBODY, answers={"GET": 404}),
     "v1/openapi.json": Route(EVERYBODY),

@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 import pytest
 from django.test import Client
 
-from playground import batches, conversations
-from playground.models import Batch, Conversation
+from playground import batches, comparisons, conversations
+from playground.models import Batch, Comparison, Conversation
 
 MARK = "xss"
 """Part of every attack that could become a name: of an element, of an attribute, of a function."""
@@ -146,6 +146,12 @@ def attacked(db, build, attack) -> dict[str, list[str]]:
         answered_at=now,
     )  # fmt: skip
     other = batches.again(batch, f"tuned:{tuned.pk}")
+    compared = Comparison.objects.create(owner=person, title=cut(attack, 200), system_prompt=attack)
+    asked = compared.rounds.create(number=1, question=attack, begun_at=now)
+    for place, label in enumerate((cut(attack, 200), name)):
+        contender = compared.contenders.create(model=f"tuned:{place}", label=label)
+        asked.replies.create(contender=contender, place=place, content=attack, error=error)
+    comparisons.vote(asked, "best:1")
     key, _secret = keys.create(person, cut(attack, 60))
     jobs = [job.pk for job in (finished, failed, queued)]
     steps = [f"/train/{draft.pk}" for draft in (*drafts, missing)]
@@ -156,6 +162,7 @@ def attacked(db, build, attack) -> dict[str, list[str]]:
         "/playground/batch/", f"/playground/batch/{batch.pk}/?beside={other.pk}",
         f"/playground/batch/{batch.pk}/mend/?message=1", f"/playground/batch/{other.pk}/",
         f"/playground/batch/{batch.pk}/delete/",
+        "/playground/compare/", f"/playground/compare/{compared.pk}/",
         *(f"/models/{pk}/" for pk in jobs),
         *(f"/models/{pk}/{part}/" for pk in jobs for part in ("rename", "cancel", "log", "table")),
         f"/models/compare/?job={finished.pk}&job={failed.pk}&all=1", f"/models/{finished.pk}/probes/",
@@ -207,6 +214,10 @@ def test_what_is_sent_back_in_a_form_stays_text(attacked, attack, user_of):
         (f"{draft}/probes/", {"probe_1": attack}),
         (f"{model}rename/", {"name": attack}),
         ("/playground/new/", {"model": attack, "next": attack}),
+        (
+            "/playground/compare/",
+            {"model": [attack, attack + "2"], "text": attack, "top_p": attack},
+        ),
         ("/theme/", {"theme": attack, "next": attack}),
     ]
     for address, form in forms:

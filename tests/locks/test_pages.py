@@ -23,7 +23,7 @@ import json
 from datetime import timedelta
 from django.utils import timezone
 from playground import batches, conversations
-from playground.models import Batch, Conversation
+from playground.models import Batch, Comparison, Conversation
 from studio import keys
 from studio.models import User
 from training.chat import Example, Message
@@ -100,6 +100,15 @@ unread = Batch.objects.create(owner=owner, name="열 이름이 낯선 질문.csv
     layout={"columns": ["가", "나"]}, order={"source": "file"}, error={"code": "question_column_unknown", "params": {"columns": "가, 나"}})
 batches.folder(unread).mkdir(parents=True)
 (batches.folder(unread) / "raw").write_text("가,나")
+compared = Comparison.objects.create(owner=owner, title="날씨를 비교", system_prompt="친절하게")
+for place, label in enumerate(("tiny", "문의 분류 도우미 (아주 긴 이름을 지닌 둘째 판)", "셋째")):
+    compared.contenders.create(model=f"tuned:{place}", label=label)
+for number, fields in enumerate(({"vote": "best", "best": 1, "is_blind": True}, {"vote": "tie"}, {"is_blind": True}), 1):
+    asked = compared.rounds.create(number=number, question="오늘 날씨 어때요?", begun_at=now, **fields)
+    for place, contender in enumerate(compared.contenders.all()):
+        asked.replies.create(contender=contender, place=place, content="**맑습니다.** " * 20 + "a" * 200 if place < 2 else "",
+            usage={"completion_tokens": 90, "seconds": 3, "finish_reason": "length"} if place < 2 else {},
+            error=None if place < 2 else {"code": "engine_away", "params": {}})
 tally = Tally()
 for length, examples in ((20, 40), (30, 90), (45, 60), (70, 30), (400, 12), (9000, 8)):
     tally.answered[length] = tally.firsts[length // 2] = tally.answers[length - length // 2] = examples
@@ -123,13 +132,13 @@ print(json.dumps({
     "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
     "done": done.pk, "running": running.pk, "failed": failed.pk,
     "memory": ailing[0].pk, "disk": ailing[1].pk, "gone": ailing[2].pk, "retried": Job.objects.get(parent=ailing[0]).pk, "data": data.dataset.pk,
-    "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "batch": batch.pk, "again": again.pk, "unread": unread.pk, "key": key.pk,
+    "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "compared": compared.pk, "batch": batch.pk, "again": again.pk, "unread": unread.pk, "key": key.pk,
     "jiho": jiho.pk, "faulty": faulty.dataset.pk, "faulty_draft": Job.objects.create(
         owner=owner, base="tiny", name="점검", version=versions.newest(faulty.dataset)).pk}))
 """
 EMPTY_PAGES = {
     "home": "/", "train": "/train/", "models": "/models/", "data": "/data/", "keys": "/keys/",
-    "people": "/people/", "password": "/password/", "playground": "/playground/", "404": "/nowhere/", "bases": "/bases/",
+    "people": "/people/", "password": "/password/", "playground": "/playground/", "compare models": "/playground/compare/", "404": "/nowhere/", "bases": "/bases/",
 }  # fmt: skip
 PAGES = {
     "home": "/", "train": "/train/", "step 1": "/train/{draft}/method/",
@@ -157,6 +166,7 @@ PAGES = {
     "batch new": "/playground/batch/", "batch": "/playground/batch/{batch}/?beside={again}", "batch unread": "/playground/batch/{unread}/",
     "batch stopped": "/playground/batch/{again}/", "batch delete": "/playground/batch/{batch}/delete/", "batch mend": "/playground/batch/{batch}/mend/?message=2",
     "batch different": "/playground/batch/{batch}/?only=different",
+    "compare models": "/playground/compare/", "comparison of models": "/playground/compare/{compared}/",
     "help": "/help/", "help page": "/help/data/", "help tables": "/help/data-report/",
     "error": "/models/{running}/delete/", "404": "/models/{talk}/",
 }  # fmt: skip

@@ -20,13 +20,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 class EngineProcess:
     """`python -m playground.engine` and a plain HTTP client for it."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, memory: int = 0) -> None:
         self.folder = folder or Path(tempfile.mkdtemp(prefix="dadeum-e-"))
         self.socket = str(self.folder / "engine.sock")
         self.started = time.monotonic()
         command = [sys.executable, "-m", "playground.engine", "--socket", self.socket]
         self.process = subprocess.Popen(
-            [*command, "--threads", "1"],
+            [*command, "--threads", "1", "--memory", str(memory)],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT))},
             start_new_session=True,

@@ -4,20 +4,16 @@ import asyncio
 import json
 
 import pytest
+import socket_end
 from asgiref.sync import sync_to_async
-from asgiref.testing import ApplicationCommunicator
-from channels.auth import AuthMiddlewareStack
-from channels.routing import URLRouter
 from django.conf import settings as django_settings
 from django.test import Client
 
-from playground import consumers, conversations
+from playground import conversations
 from playground.models import Conversation
-from playground.routing import websocket_urlpatterns
-from studio.languages import SocketLanguage
+from playground.sockets import live_answers
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("tiny_catalogue")]
-application = SocketLanguage(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
 GREEDY = {"temperature": 0, "max_tokens": 10}
 
 
@@ -40,54 +36,10 @@ def browser(user):
     return client
 
 
-class Socket:
-    """A browser's end of the socket."""
-
-    def __init__(
-        self, client: Client | None, conversation_id: str, headers: dict[bytes, bytes] | None = None
-    ) -> None:
-        cookies = client.cookies.values() if client else ()
-        cookie = "; ".join(f"{one.key}={one.value}" for one in cookies)
-        scope = {
-            "type": "websocket",
-            "path": f"/ws/playground/{conversation_id}/",
-            "query_string": b"",
-            "headers": [(b"cookie", cookie.encode()), *(headers or {}).items()],
-            "subprotocols": [],
-        }
-        self.application = ApplicationCommunicator(application, scope)
-
-    async def __aenter__(self) -> "Socket":
-        await self.application.send_input({"type": "websocket.connect"})
-        assert (await self.application.receive_output(10))["type"] == "websocket.accept"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.application.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.application.wait(10)
-
-    async def send(self, text: str) -> None:
-        await self.application.send_input({"type": "websocket.receive", "text": text})
-
+class Socket(socket_end.Socket):
     async def say(self, text: str = "안녕", **fields: object) -> None:
         frame = {"type": "send", "text": text, "model": "base:tiny", "parameters": GREEDY}
         await self.send(json.dumps(frame | fields))
-
-    async def hear(self) -> dict:
-        message = await self.application.receive_output(30)
-        assert message["type"] == "websocket.send"
-        return json.loads(message["text"])
-
-    async def hear_until(self, kind: str) -> list[dict]:
-        frames = [await self.hear()]
-        while frames[-1]["type"] != kind:
-            frames.append(await self.hear())
-        return frames
-
-    async def close_code(self) -> int:
-        message = await self.application.receive_output(10)
-        assert message["type"] == "websocket.close"
-        return message["code"]
 
 
 @sync_to_async
@@ -186,7 +138,7 @@ async def test_stop_keeps_what_was_said(engine, browser, conversation, endless):
     assert message["usage"]["completion_tokens"] > 0
     assert (await kept(conversation))[1] == ("assistant", message["content"])
     engine.wait_until(lambda: engine.health()["streams"] == 0, 2)
-    assert not consumers.live_answers
+    assert not live_answers
 
 
 async def test_closing_the_tab_stops_the_generation_and_keeps_what_was_said(
@@ -197,7 +149,7 @@ async def test_closing_the_tab_stops_the_generation_and_keeps_what_was_said(
         await socket.hear_until("delta")
     engine.wait_until(lambda: engine.health()["streams"] == 0, 2)
     assert [role for role, _ in await kept(conversation)] == ["user", "assistant"]
-    assert not consumers.live_answers
+    assert not live_answers
 
 
 async def test_one_answer_at_a_time_in_a_conversation(engine, browser, conversation, endless):
@@ -227,7 +179,7 @@ async def test_a_user_has_two_answers_under_way_at_most(engine, browser, user, e
     finally:
         for socket in sockets:
             await socket.__aexit__()
-    assert not consumers.live_answers
+    assert not live_answers
 
 
 @pytest.mark.parametrize(
@@ -258,7 +210,7 @@ async def test_what_is_out_of_bounds_is_refused_with_words(
     assert (refused["type"], refused["code"], refused["refused"]) == ("error", code, True)
     assert refused["what"] and refused["cure"]
     assert await kept(conversation) == []
-    assert not consumers.live_answers
+    assert not live_answers
 
 
 @pytest.mark.parametrize("asked, chosen, words", [
