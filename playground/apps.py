@@ -60,10 +60,10 @@ def engine() -> object:
 
 def engines() -> object:
     """Find out which of the servers in DADEUM_ENGINES answer."""
-    from playground import vllm
+    from playground import servers
     from training.health import DEGRADED, DOWN, OFF, OK, Finding
 
-    found = {vllm.name_of(url): listing.problem for url, listing in vllm.look_at_all()}
+    found = {servers.name_of(url): listing.problem for url, listing in servers.look_at_all()}
     if not found:
         return Finding(OFF)
     lost = [problem for problem in found.values() if problem]

@@ -15,7 +15,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from vllm_server import VllmServer
 
-from playground import client, vllm
+from playground import client, servers
 from playground.client import Delta, Done, Loading, Trimmed
 from playground.parameters import Parameters
 from training import health
@@ -46,7 +46,7 @@ async def code_of(name="base:tiny", messages=QUESTION, parameters=GREEDY) -> str
 def serve(tiny_base, settings):
     """Start servers and name them in the settings; in the end none was asked what is not documented."""
     started: list[VllmServer] = []
-    vllm._listings.clear()
+    servers._listings.clear()
     settings.ENGINES, settings.ENGINE_KEY, settings.ENGINE_SOCKET = [], "", ""
 
     def start(folder=tiny_base, **fields) -> VllmServer:
@@ -57,7 +57,7 @@ def serve(tiny_base, settings):
     yield start
     for server in started:
         server.end()
-    vllm._listings.clear()
+    servers._listings.clear()
     assert [refused for server in started for refused in server.outside] == []
 
 
@@ -194,9 +194,10 @@ async def test_a_question_longer_than_the_servers_context_is_refused(serve):
     assert (caught.value.code, caught.value.params["limit"]) == ("prompt_too_long", 31)
 
 
-async def test_a_server_that_says_the_context_is_exceeded_is_believed(serve):
+async def test_a_server_that_says_the_context_is_exceeded_is_believed(serve, monkeypatch):
+    monkeypatch.setattr(servers, "FRESH_SECONDS", 60)
     server = serve()
-    client.state("base:tiny")
+    servers.look(server.url)
     server.max_model_len = 16
     assert await code_of() == "prompt_too_long"
 
@@ -204,9 +205,15 @@ async def test_a_server_that_says_the_context_is_exceeded_is_believed(serve):
 # --- which server answers -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("served", ["", "tiny", "base:tiny"])
-async def test_a_server_is_known_by_folder_or_by_name(serve, served):
-    server = serve(served=served)
+async def test_a_server_is_known_by_its_folder(serve):
+    server = serve(served="whatever")
+    assert text_of(await collect("base:tiny"))
+    assert server.called("/v1/completions")[0]["model"] == "whatever"
+
+
+@pytest.mark.parametrize("served", ["tiny", "base:tiny"])
+async def test_a_server_elsewhere_is_known_by_name(serve, served, tiny_base, tmp_path):
+    server = serve(shutil.copytree(tiny_base, tmp_path / "elsewhere"), served=served)
     assert text_of(await collect("base:tiny"))
     assert server.called("/v1/completions")[0]["model"] == server.served
 
@@ -217,7 +224,7 @@ async def test_a_server_is_known_by_the_hubs_name_of_a_base(serve, settings, tin
     settings.MODELS = tmp_path / "models"
     folder = shutil.copytree(tiny_base, settings.MODELS / "kept-here")
     origin.write(folder, origin.Origin("acme/tiny-1"))
-    server = serve(served="acme/tiny-1")
+    server = serve(tiny_base, served="acme/tiny-1")
     assert text_of(await collect("base:kept-here"))
     assert server.called("/v1/completions")
 
@@ -249,7 +256,7 @@ async def test_of_two_servers_with_a_base_one_that_is_there_answers(serve, setti
     client.state("base:tiny")
     second = serve()
     first.end()
-    vllm.forget(first.url)
+    servers.forget(first.url)
     assert text_of(await collect("base:tiny"))
     assert second.called("/v1/completions")
 
@@ -280,7 +287,8 @@ async def test_two_who_load_an_adapter_at_once_both_get_it(serve, tuned):
     assert list(server.adapters) == [name]
 
 
-async def test_a_server_that_began_anew_gets_the_adapter_again(serve, tuned):
+async def test_a_server_that_began_anew_gets_the_adapter_again(serve, tuned, monkeypatch):
+    monkeypatch.setattr(servers, "FRESH_SECONDS", 60)
     server, name = serve(), f"tuned:{tuned.pk}"
     said = text_of(await collect(name))
     server.adapters.clear()
@@ -318,11 +326,11 @@ def test_deleting_a_model_has_the_server_let_go_of_it(serve, tuned):
 
 
 async def test_a_server_that_went_away_is_named_and_comes_back(serve, monkeypatch):
-    monkeypatch.setattr(vllm, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(servers, "PAUSE_SECONDS", 0)
     server = serve()
     assert client.state("base:tiny").state == "ready"
     server.end()
-    vllm.forget(server.url)
+    servers.forget(server.url)
     with pytest.raises(UserError) as caught:
         await collect("base:tiny")
     assert caught.value.code == "engine_unreachable"
@@ -337,16 +345,16 @@ async def test_a_server_that_was_never_there_holds_up_nobody(engine, settings, n
 
 
 def test_a_server_that_does_not_answer_is_waited_for_once_and_then_left_alone(serve, monkeypatch):
-    monkeypatch.setattr(vllm, "LOOK", httpx.Timeout(0.3))
-    servers = [serve(), serve(), serve()]
-    for server in servers:
+    monkeypatch.setattr(servers, "LOOK", httpx.Timeout(0.3))
+    hanging = [serve(), serve(), serve()]
+    for server in hanging:
         server.fault = "hang"
     began = time.monotonic()
     for _ in range(5):
-        found = vllm.look_at_all()
+        found = servers.look_at_all()
     assert time.monotonic() - began < 2
     assert {listing.problem.code for _url, listing in found} == {"engine_unreachable"}
-    assert [server.visits for server in servers] == [1, 1, 1]
+    assert [server.visits for server in hanging] == [1, 1, 1]
 
 
 async def test_a_key_is_sent_and_a_wrong_one_is_said(serve, settings, caplog):
@@ -354,7 +362,7 @@ async def test_a_key_is_sent_and_a_wrong_one_is_said(serve, settings, caplog):
     settings.ENGINE_KEY = KEY
     assert text_of(await collect("base:tiny"))
     server.key = "another"
-    vllm.forget(server.url)
+    servers.forget(server.url)
     with caplog.at_level(logging.DEBUG):
         assert await code_of() == "engine_refused_key"
     assert KEY not in caplog.text and server.name in caplog.text
@@ -372,13 +380,13 @@ def test_certificates_are_checked(serve, tmp_path, monkeypatch, caplog):
         check=True, capture_output=True,
     )  # fmt: skip
     server = serve(certificate=certificate)
-    assert vllm.look(server.url).problem.code == "engine_unreachable"
+    assert servers.look(server.url).problem.code == "engine_unreachable"
     assert "CERTIFICATE_VERIFY_FAILED" in caplog.text and server.visits == 0
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    vllm._certificates.cache_clear()
-    vllm.forget(server.url)
+    servers._certificates.cache_clear()
+    servers.forget(server.url)
     assert client.state("base:tiny").state == "ready"
-    vllm._certificates.cache_clear()
+    servers._certificates.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -416,9 +424,10 @@ async def test_an_adapter_that_the_server_cannot_see_is_said(serve, tuned):
         ("redirect", "engine_garbled"),
     ],
 )
-async def test_whatever_goes_wrong_with_an_answer_has_its_words(serve, fault, code):
+async def test_whatever_goes_wrong_with_an_answer_has_its_words(serve, fault, code, monkeypatch):
+    monkeypatch.setattr(servers, "FRESH_SECONDS", 60)
     server = serve()
-    client.state("base:tiny")
+    servers.look(server.url)
     server.fault = fault
     assert await code_of() == code
     assert [path for path, _body in server.calls if "elsewhere" in path] == []
@@ -428,7 +437,7 @@ async def test_whatever_goes_wrong_with_an_answer_has_its_words(serve, fault, co
 def test_whatever_goes_wrong_with_a_look_has_its_words(serve, fault):
     server = serve()
     server.fault = fault
-    problem = vllm.look(server.url).problem
+    problem = servers.look(server.url).problem
     assert problem.code == ("engine_unreachable" if fault == "gateway" else "engine_garbled")
 
 
@@ -441,7 +450,7 @@ def test_whatever_goes_wrong_with_a_look_has_its_words(serve, fault):
 def test_a_list_of_models_that_cannot_be_read_is_said(serve, said):
     server = serve()
     server._models = lambda: said
-    assert vllm.look(server.url).problem.code == "engine_garbled"
+    assert servers.look(server.url).problem.code == "engine_garbled"
 
 
 def test_odd_values_in_a_list_of_models_do_no_harm(serve):
@@ -463,8 +472,6 @@ async def test_what_was_said_before_the_end_is_kept(serve):
 
 async def test_nothing_that_people_wrote_is_logged(serve, caplog):
     server = serve()
-    client.state("base:tiny")
-    server.max_model_len = 16
     server.fault = "flat"
     with caplog.at_level(logging.DEBUG):
         await code_of(messages=[Message("user", "비밀이야기")])
@@ -499,7 +506,7 @@ def test_pages_stand_while_a_server_is_away(serve, user, tuned):
     server = serve()
     client.state("base:tiny")
     server.end()
-    vllm.forget(server.url)
+    servers.forget(server.url)
     browser = Client()
     browser.force_login(user)
     page = browser.get(reverse("playground"), {"model": "base:tiny"})

@@ -198,8 +198,9 @@ class VllmServer:
     async def _completions(self, wanted: Completion, receive, send) -> None:
         if self.fault == "garbage":
             return await _send(send, 200, b"<html>\nnot what you look for\n</html>\n")
-        if self.fault == "flat":  # an error as older versions shape it
-            return await _send_json(send, 500, {"object": "error", "message": "no", "code": 500})
+        if self.fault == "flat":  # an error as older versions shape it, with what was asked in it
+            said = {"object": "error", "message": f"no: {wanted.prompt}", "code": 500}
+            return await _send_json(send, 500, said)
         self._check(wanted)
         await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
         is_cancelled = threading.Event()
