@@ -75,7 +75,7 @@ def one_by_one(decoder, windows: list[list[int]]) -> float:
         some = windows[start : start + 16]
         streams = [decoder.admit(window[:1], None, "", WINDOW) for window in some]
         assert all(streams)
-        logits = torch.stack([decoder.read(stream).clone() for stream in streams])
+        logits = decoder.step(streams, [stream.last for stream in streams])
         for place in range(1, WINDOW):
             tokens = [window[place] for window in some]
             chosen = torch.tensor(tokens)[:, None]

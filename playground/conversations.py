@@ -180,11 +180,24 @@ def as_seen(told: Sequence[chat.Message], system_prompt: str) -> list[chat.Messa
     """Return what was said as a model is to see it (see history)."""
     kept = [
         message
-        for message, following in zip(told, [*told[1:], None], strict=True)
+        for message, following in zip(told, [*told[1:], None], strict=False)
         if following is None or message.role != following.role
     ]
     system = system_prompt.strip()
     return [chat.Message("system", system), *kept] if system else kept
+
+
+def asked(conversation: Conversation) -> list[chat.Message]:
+    """Return what the last answer of the branch that is shown is an answer to: all up to its question.
+
+    Raises: UserError("text_empty") where nothing was asked.
+    """
+    told = history(conversation)
+    while told and told[-1].role == "assistant":
+        told.pop()
+    if not told or told[-1].role != "user":
+        raise UserError("text_empty")
+    return told
 
 
 def title_of(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.parameters import Parameters
-from training import bases, registry, samples, works
+from training import bases, naming, registry, samples, works
 from training.bases import Base
 from training.chat import Renderer
 from training.errors import UserError
@@ -59,6 +59,17 @@ def is_practice(name: str) -> bool:
     """Say whether a model is the sample's, which is small and often wrong."""
     found = job(name)
     return found is not None and samples.is_practice(found)
+
+
+def public_name(name: str) -> str:
+    """Return the name by which programs know a model. Raises: UserError("model_unknown")."""
+    kind, _, key = name.partition(":")
+    if kind == "base":
+        return key
+    tuned = TunedModel.objects.filter(pk=key).first()
+    if kind != "tuned" or tuned is None:
+        raise UserError("model_unknown", model=name)
+    return naming.of(tuned)
 
 
 def parameters(name: str) -> Parameters:

@@ -17,23 +17,26 @@ class Prompt:
     """Messages that were left out, the oldest ones."""
 
 
-def fit(name: str, messages: Sequence[Message], max_tokens: int) -> Prompt:
+def fit(
+    name: str, messages: Sequence[Message], max_tokens: int, limit: int | None = None
+) -> Prompt:
     """Render a conversation for a model, leaving out its oldest turns until the answer has room.
 
     An answer never claims more than half of the context: else a long maximum length would cost
-    the whole conversation.
+    the whole conversation. `limit` is the context of an engine that reads less than the model could.
 
     Raises: UserError("prompt_too_long") when not even the last question fits; homes.find's.
     """
     home = homes.find(name)
     renderer = Renderer.of(home.folder)
-    room = home.context_length - min(max_tokens, home.context_length // 2)
+    context_length = min(home.context_length, limit or home.context_length)
+    room = context_length - min(max_tokens, context_length // 2)
     shorter = _shorter(messages)
     fits = bisect_left(shorter, True, key=lambda kept: len(renderer.prompt(kept)) <= room)
     kept = shorter[min(fits, len(shorter) - 1)]
     ids = renderer.prompt(kept)
-    if len(ids) >= home.context_length:
-        raise UserError("prompt_too_long", tokens=len(ids), limit=home.context_length - 1)
+    if len(ids) >= context_length:
+        raise UserError("prompt_too_long", tokens=len(ids), limit=context_length - 1)
     return Prompt(ids, sorted(renderer.stop_ids), len(messages) - len(kept))
 
 

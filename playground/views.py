@@ -13,13 +13,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from playground import client, conversations, homes, presets
+from playground import code as written
+from playground.mending import mend_page
 from playground.models import Conversation, Preset
 from playground.parameters import Parameters
 from training import wording
 from training.chat import Example
-from training.datasets import editing
 from training.errors import UserError
-from training.models import Dataset
 
 LISTED = 100
 SOUGHT_CHARACTERS = 100
@@ -162,29 +162,10 @@ def mend(request: HttpRequest, conversation_id: str) -> HttpResponse:
     key = _number(request, "message")
     answer = get_object_or_404(found.messages, pk=key, role="assistant")
     asked = conversations.history(found, answer.parent_id)
-    owned = Dataset.objects.filter(owner=request.user, versions__status="ready").distinct()
-    datasets = owned.order_by("-created_at")[:LISTED]
-    mended, chosen = request.POST.get("answer", answer.content), request.POST.get("dataset", "")
-    problem = None
-    if request.method == "POST":
-        dataset = get_object_or_404(owned, pk=chosen)
-        try:
-            turns = [(one.role, one.content) for one in asked]
-            example = editing.example_of([*turns, ("assistant", mended)])
-            editing.add(dataset, [example], conversation=found.pk)
-        except UserError as error:
-            problem = error
-        else:
-            messages.success(
-                request, _("고친 답변을 «%(name)s»에 예제로 더했습니다.") % {"name": dataset}
-            )
-            return redirect("conversation", found.pk)
-    context = {
-        "conversation": found, "message": answer, "asked": asked, "mended": mended,
-        "datasets": datasets, "chosen": chosen, "problem": problem,
-    }  # fmt: skip
-    status = 422 if problem else 200
-    return render(request, "playground/mend.html", context, status=status)
+    return mend_page(
+        request, asked, answer.content, key=key, onward=("conversation", found.pk),
+        title=str(found), conversation=found.pk,
+    )  # fmt: skip
 
 
 @require_GET
@@ -205,6 +186,34 @@ def export(request: HttpRequest, conversation_id: str, form: str) -> HttpRespons
     answer = HttpResponse(text, content_type=f"{kind}; charset=utf-8")
     answer["Content-Disposition"] = content_disposition_header(True, f"{found}.{ending}")
     return answer
+
+
+@require_POST
+def code(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """Answer the fragment with the program that asks what the page asked, with the panel's values."""
+    found = _own(request, conversation_id)
+    write = written.LANGUAGES.get(request.POST.get("language", ""), written.curl)
+    found.system_prompt = request.POST.get("system_prompt", "")  # for this answer; not kept
+    context = {}
+    try:
+        call = written.Call(
+            address=request.build_absolute_uri("/v1"),
+            model=_public_name(request, request.POST.get("model", "")),
+            messages=conversations.asked(found),
+            parameters=Parameters.parse(request.POST.dict()),
+            is_streamed=request.POST.get("streamed") == "1",
+        )
+        context = {"code": write(call), "is_python": write is written.python}
+    except UserError as error:
+        context = {"problem": error}
+    return render(
+        request, "playground/_code.html", context, status=422 if "problem" in context else 200
+    )
+
+
+def _public_name(request: HttpRequest, model: str) -> str:
+    homes.choices(request.user).allow(model)
+    return homes.public_name(model)
 
 
 @require_POST
@@ -256,7 +265,7 @@ def _state(model: str, problem: UserError | None = None) -> dict:
 
 
 def is_away(problem: UserError | None) -> bool:
-    return problem is not None and problem.code == "engine_away"
+    return problem is not None and problem.code in client.AWAY
 
 
 def _allow_or_404(request: HttpRequest, model: str) -> None:

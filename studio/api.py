@@ -19,11 +19,26 @@ from studio import refusals
 from training.errors import UserError
 
 logger = logging.getLogger(__name__)
-STATUSES = {"model_unknown": 404, "job_unknown": 404, "file_unknown": 404, "engine_away": 503}
-"""Of errors that are not simply a request that can't be carried out (422)."""
+STATUSES = {
+    "model_unknown": 404, "job_unknown": 404, "file_unknown": 404, "too_many_answers": 429,
+    "engine_away": 503, "engine_unreachable": 503, "engine_garbled": 502, "engine_refused_key": 502,
+}  # fmt: skip
+"""Of errors that are not simply a request that can't be carried out."""
+TALKING = "/v1/chat/"
+"""Where clients of OpenAI ask: they know such a request as 400, elsewhere it is 422."""
+ENGINES_FAULTS = {
+    "engine_memory", "engine_memory_short", "generation_failed", "model_load_failed", "model_unloaded",
+}  # fmt: skip
+"""What is no fault of whoever asks there: 503."""
 LINE_GOES_ON = re.compile(rb"\\[ \t]*(?=\r?\n)")
 EXPECTED: dict[str, Promise] = {
     "string_type": _("따옴표로 묶은 글자"),
+    "bool_type": _("true나 false"),
+    "float_type": _("수"),
+    "list_type": _("[ ]로 묶은 목록"),
+    "too_short": _("{min_length}개 이상을 담은 목록"),
+    "too_long": _("{max_length}개 이내를 담은 목록"),
+    "content_unreadable": _('글자, 또는 {{"type": "text", "text": …}}만 담은 목록'),
     "string_too_short": _("{min_length}자 이상의 글자"),
     "string_too_long": _("{max_length}자 이내의 글자"),
     "string_unprintable": _("눈에 보이는 한 줄의 글자"),
@@ -57,7 +72,7 @@ api = NinjaAPI(
 
 @api.exception_handler(UserError)
 def users_error(request: HttpRequest, error: UserError) -> HttpResponse:
-    status = STATUSES.get(error.code, 422)
+    status = STATUSES.get(error.code) or _not_carried_out(request, error.code)
     return refusals.answer(status, error.code, error.params, error.field)
 
 
@@ -73,12 +88,19 @@ def wrong_field(request: HttpRequest, error: ValidationError) -> HttpResponse:
         return refusals.answer(400)
     if kind in ("missing", "extra_forbidden"):
         code = "field_missing" if kind == "missing" else "field_unknown"
-        return refusals.answer(422, code, {"field": field}, field)
+        return refusals.answer(_not_carried_out(request), code, {"field": field}, field)
     if len(names) < len(place):
         kind = "number"
     words = EXPECTED.get(kind, EXPECTED["string_type"])
     expected = str(words).format_map(found.get("ctx", {}))
-    return refusals.answer(422, "field_wrong", {"field": field, "expected": expected}, field)
+    said = {"field": field, "expected": expected}
+    return refusals.answer(_not_carried_out(request), "field_wrong", said, field)
+
+
+def _not_carried_out(request: HttpRequest, code: str = "") -> int:
+    if not request.path_info.startswith(TALKING):
+        return 422
+    return 503 if code in ENGINES_FAULTS else 400
 
 
 def _is_union_branch(part: object) -> bool:

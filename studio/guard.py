@@ -20,11 +20,12 @@ from studio import languages, refusals
 from studio.middleware import wants_json
 from studio.models import User
 from training import pieces, wording
-from training.datasets import room
+from training.datasets import questions, room
 
 SMALL_BYTES = 1024 * 1024
 UPLOADS = re.compile(r"/train/[a-z0-9]+/upload/|/data/new/|/bases/import/")
 PIECES = re.compile(r"/bases/import/[a-z0-9]+/piece/|/data/arrivals/[a-z0-9-]+/piece/")
+QUESTIONS = "/playground/batch/"
 FOR_ADMINISTRATORS = "/bases/"
 FORM_OVERHEAD_BYTES = 64 * 1024
 
@@ -35,6 +36,8 @@ def limit(path: str) -> int:
         return settings.UPLOAD_LIMIT_BYTES + FORM_OVERHEAD_BYTES
     if PIECES.fullmatch(path):
         return pieces.PIECE_BYTES
+    if path == QUESTIONS:
+        return questions.LIMIT_BYTES + FORM_OVERHEAD_BYTES
     return SMALL_BYTES
 
 

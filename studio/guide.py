@@ -32,8 +32,8 @@ PAGES = (
 ABOUT = {
     "home": "start", "train": "method", "wizard-method": "method", "wizard-model": "model",
     "wizard": "training-data", "dataset": "data", "dataset-report": "data-report", "model": "run",
-    "playground": "playground", "conversation": "playground", "base": "bases", "key": "api",
-    "people": "admin", "line": "run",
+    "playground": "playground", "conversation": "playground", "batch": "playground",
+    "base": "bases", "key": "api", "people": "admin", "line": "run",
 }  # fmt: skip
 """What the name of a route begins with -> the page that tells about it; the longest counts."""
 NO_ANCHOR = re.compile(r"[^\w\- ]")

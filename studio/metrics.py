@@ -131,6 +131,10 @@ def checks() -> Iterator[Metric]:
     used = {name: one for name, one in found.items() if one.status != health.OFF}
     well = {name: int(one.status == health.OK) for name, one in used.items()}
     yield gauge("check_ok", "Whether a check of /health/ready is well.", well, "check")
+    servers = found["engines"].figures.get("servers", {}) if "engines" in found else {}
+    if servers:
+        answering = {name: int(said == health.OK) for name, said in servers.items()}
+        yield gauge("engine_ok", "Whether a server of DADEUM_ENGINES answers.", answering, "engine")
     for name, said in (("free_bytes", "Free disk."), ("size_bytes", "Size of the disk.")):
         if name in found["disk"].figures:
             yield gauge(f"disk_{name}", said, found["disk"].figures[name])

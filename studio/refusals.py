@@ -9,7 +9,7 @@ from django.http import JsonResponse
 
 from training import wording
 
-KINDS = {401: "authentication_error", 403: "permission_error"}
+KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 CODES = {
     400: "request_unreadable",
     401: "key_unknown",
@@ -43,6 +43,8 @@ def answer(
     response = JsonResponse(said, status=status)
     if status == 401:
         response["WWW-Authenticate"] = "Bearer"
+    if status == 429:
+        response["Retry-After"] = "1"
     if status == 500:
         response["X-Should-Retry"] = "false"  # whatever was begun must not be begun twice
     return response

@@ -92,6 +92,25 @@ def address(name: str) -> str:
     return raw
 
 
+def addresses(name: str) -> list[str]:
+    """Read the addresses of servers, without a slash or /v1 at their ends. A bad one is not repeated
+    where it may hold a password.
+
+    Raises: ImproperlyConfigured.
+    """
+    found = [item.rstrip("/").removesuffix("/v1") for item in items(name)]
+    for one in found:
+        parts = urlsplit(one)
+        if "@" in one:
+            raise ImproperlyConfigured(f"{name} must be addresses without a name or password.")
+        is_whole = parts.scheme in ("http", "https") and parts.hostname
+        if not is_whole or parts.query or parts.fragment or found.count(one) > 1:
+            raise ImproperlyConfigured(
+                f"{name}: {one!r} must be an address such as http://127.0.0.1:8001, each once."
+            )
+    return found
+
+
 def networks(name: str) -> list[str]:
     """Read a list of hosts or networks that a URL may point to although they are private."""
     for item in items(name):
@@ -173,12 +192,12 @@ def secret_key() -> str:
     return path.read_text()
 
 
-def token(name: str) -> str:
-    """Read a secret that a program brings; empty where none is given."""
+def token(name: str, letters: int = TOKEN_LETTERS) -> str:
+    """Read a secret that programs show each other; empty where none is given."""
     found = text(name)
-    if found and (len(found) < TOKEN_LETTERS or not found.isascii() or " " in found):
+    if found and (len(found) < letters or not found.isascii() or " " in found):
         raise ImproperlyConfigured(
-            f"{name} must have {TOKEN_LETTERS} letters or more, without blanks."
+            f"{name} must have {letters} letters, digits and signs or more, without blanks."
         )
     return found
 
@@ -391,6 +410,10 @@ ENGINE_MEMORY_MB = int(number("DADEUM_ENGINE_MEMORY_MB", 0, 0, 10_000_000))
 ENGINE_PRECISION = text("DADEUM_ENGINE_PRECISION", "exact")
 if ENGINE_PRECISION not in ("exact", "fast"):
     raise ImproperlyConfigured("DADEUM_ENGINE_PRECISION must be exact or fast.")
+ENGINES = addresses("DADEUM_ENGINES")
+"""Servers of vLLM that answer for the bases that they serve (playground/vllm.py)."""
+ENGINE_KEY = token("DADEUM_ENGINE_KEY", 1)
+"""What they want to be shown; empty: nothing."""
 COMPILED = folder("NUMBA_CACHE_DIR", DATA / "compiled")
 """Where loops are kept that were compiled for this machine (training/lm/fast/kernels.py)."""
 THREADS = integer("DADEUM_THREADS", 0, 0, 1024)

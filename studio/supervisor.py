@@ -75,17 +75,19 @@ def children(socket_path: str) -> list[Child]:
         ),
         Child("engine", [*engine, "--socket", socket_path, *threads]),
         Child("worker-heavy", [*worker, "-Q", "heavy", "-c", "1", "-n", "heavy@%h"]),
-        Child(FETCHER, [*worker, "-Q", "light", "-c", "2", "-n", "light@%h"]),
+        Child(FETCHER, [*worker, "-Q", "light", "-c", "3", "-n", "light@%h"]),
     ]  # fmt: skip
 
 
 def environment(child: Child) -> dict[str, str]:
-    """Return what a child gets of our environment: the hub's token is for the one that fetches."""
+    """Return what a child gets of our environment: the hub's token is for the one that fetches, the
+    key of other engines for all but our own."""
     found = dict(os.environ) | {"PYTHONUNBUFFERED": "1"}
     found.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
     if child.name != FETCHER:
         found.pop("HF_TOKEN", None)
     if child.name == "engine":
+        found.pop("DADEUM_ENGINE_KEY", None)
         found |= {"NUMBA_CACHE_DIR": str(settings.COMPILED)}
     return found
 

@@ -1,8 +1,10 @@
 """Fixtures shared by all tests."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.utils import translation
 
 
@@ -38,3 +40,21 @@ def admin_client(client, user):
 
     client.force_login(User.objects.get(username="first-admin"))
     return client
+
+
+@pytest.fixture
+def on_disk(transactional_db, tmp_path):
+    """Have the database in a file with the product's own options, where threads wait for each
+    other; in memory they are refused."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    in_memory, name = connection.connection, connection.settings_dict["NAME"]
+    in_memory.backup(copy := sqlite3.connect(tmp_path / "line.sqlite3"))
+    copy.close()
+    connection.connection = None
+    connection.settings_dict["NAME"] = str(tmp_path / "line.sqlite3")
+    yield
+    connection.close()
+    connection.settings_dict["NAME"] = name
+    connection.connection = in_memory

@@ -41,6 +41,7 @@ WITHOUT_DJANGO = (
     "training/datasets/parquet.py",
     "training/datasets/personal.py",
     "training/datasets/plain.py",
+    "training/datasets/questions.py",
     "training/datasets/read.py",
     "training/datasets/records.py",
     "training/datasets/segments.py",

@@ -9,6 +9,7 @@ data/runs/<job>/run.json            what the trainer reads: settings and paths
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -55,17 +56,10 @@ def prepare(job: Job) -> Path:
     lay_foundation(job)
     if job.finish_requested:
         ask_to_finish(job)
-    count = job.version.example_count
-    if job.is_taste:
-        count = min(count, recipe.TASTE_ROWS)
-    order = {
+    order = order_of(job) | {
         "base": str(base.folder),
         "base_name": base.name,
         "method": job.method,
-        "settings": job.resolved,
-        "validation_examples": recipe.validation_count(count, job.resolved["validation_share"]),
-        "most_examples": count if job.is_taste else 0,
-        "overflow": job.overflow,
         "probes": job.probes,
         "checkpoint_seconds": settings.CHECKPOINT_SECONDS,
         "data_fingerprint": job.version.fingerprint,
@@ -74,6 +68,32 @@ def prepare(job: Job) -> Path:
     part.write_text(json.dumps(order, indent=1))
     part.rename(run / "run.json")
     return run
+
+
+def order_of(job: Job) -> dict:
+    """Return what decides which examples a job trains and which it holds back."""
+    assert job.version is not None  # the database holds that a started job has data
+    count = job.version.example_count
+    if job.is_taste:
+        count = min(count, recipe.TASTE_ROWS)
+    return {
+        "settings": job.resolved,
+        "validation_examples": recipe.validation_count(
+            count, job.resolved.get("validation_share", 0)
+        ),
+        "most_examples": count if job.is_taste else 0,
+        "overflow": job.overflow,
+    }
+
+
+def tokenizer_of(tuned: TunedModel) -> Path:
+    """Return the folder whose tokenizer a training read its examples with; the model's own, which is a
+    copy, where that is gone."""
+    job = tuned.job
+    is_further = job.method == "full" and (run_folder(job) / "foundation").is_dir()
+    with suppress(UserError):
+        return folder(tuned) if is_further else bases.find(job.base).folder
+    return folder(tuned)
 
 
 def lay_foundation(job: Job) -> None:

@@ -101,7 +101,8 @@ def reap(lanes: Iterable[str] = (HEAVY, LIGHT)) -> None:
 
 def _reap(kind: Kind, lanes: Iterable[str]) -> None:
     kind.reap()
-    if kind.lane in lanes and not _busy[kind.lane] and not stopping.is_set():
+    is_idle = kind.is_long or not _busy[kind.lane]  # what is long goes beside the others
+    if kind.lane in lanes and is_idle and not stopping.is_set():
         for row in kind.unheard():
             type(row).objects.filter(pk=row.pk).update(rung_at=timezone.now())
             ring(kind.name, row.pk)

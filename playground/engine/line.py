@@ -279,8 +279,8 @@ class Streamed(Talk):
         super().__init__(ticket)
         self.stream = stream
         self.meter.reused = stream.reused
-        self.token: int | None = None
-        """What is to be appended next; None while the prompt is read."""
+        self.token = stream.last
+        """What is to be appended next."""
         self.sampler = generate.Sampler(_sampling(ticket.request), ticket.request.prompt)
 
     @classmethod
@@ -302,14 +302,14 @@ class Streamed(Talk):
                 talk.stop_if_asked()
             except UserError as problem:
                 talk.ticket.push(Failed(problem))
-        going = [talk for talk in together if talk.token is not None and not talk.is_done]
-        unread = next((t for t in together if t.token is None and not t.is_done), None)
+        going = [talk for talk in together if talk.stream.is_read and not talk.is_done]
+        unread = next((t for t in together if not t.stream.is_read and not t.is_done), None)
         if going:
             logits_BV = decoder.step([t.stream for t in going], [t.token for t in going])
             for talk, logits_V in zip(going, logits_BV, strict=True):
                 talk.choose(logits_V)
-        if unread and (logits_V := decoder.read(unread.stream)) is not None:
-            unread.choose(logits_V)
+        if unread:
+            decoder.read(unread.stream)
 
     def choose(self, logits_V) -> None:
         self.token = self.sampler.pick(logits_V)

@@ -27,7 +27,7 @@ NAVIGATION: tuple[tuple[str, Promise, tuple[str, ...]], ...] = (
     ("train", _("모델 학습"), ("train", "wizard")),
     ("datasets", _("학습 데이터"), ("dataset",)),
     ("models", _("모델 관리"), ("model", "line")),
-    ("playground", _("플레이그라운드"), ("playground", "conversation")),
+    ("playground", _("플레이그라운드"), ("playground", "conversation", "batch")),
 )
 
 

@@ -17,6 +17,7 @@ from training.models import Dataset, DatasetVersion, Heartbeat, Job, JobEvent
 pytestmark = pytest.mark.django_db(transaction=True)
 CHECKS = {
     "database", "disk", "broker", "heavy_worker", "light_worker", "oldest_waiting_job", "engine",
+    "engines",
 }  # fmt: skip
 
 
@@ -73,6 +74,23 @@ def test_all_is_well_with_workers_and_without_an_engine(client, workers):
     assert answer.status_code == 200 and answer.json()["status"] == "ok"
     assert set(answer.json()["checks"]) == CHECKS
     assert answer.json()["checks"]["engine"] == {"status": "off"}
+    assert answer.json()["checks"]["engines"] == {"status": "off"}
+
+
+def test_a_lost_server_of_models_degrades_the_whole_and_is_named_to_administrators_alone(
+    client, workers, administrator, settings
+):
+    from django.test import Client
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        name = f"127.0.0.1:{taken.getsockname()[1]}"
+    settings.ENGINES = [f"http://{name}"]
+    answer = Client().get("/health/ready")
+    assert answer.status_code == 200 and answer.json()["status"] == "degraded"
+    assert answer.json()["checks"]["engines"] == {"status": "down"} and name not in answer.text
+    told = administrator.get("/health/ready").json()["checks"]["engines"]["figures"]
+    assert told == {"servers": {name: "engine_unreachable"}}
 
 
 def test_strangers_learn_words_and_administrators_figures(client, workers, user, administrator):

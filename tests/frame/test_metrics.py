@@ -79,6 +79,16 @@ def test_gauges_tell_how_things_stand(client, user):
     assert found["process_resident_memory_bytes",] > 0
 
 
+def test_each_server_of_models_has_a_gauge(client, monkeypatch):
+    servers = {"gpu1:8000": "ok", "gpu2:8000": "engine_unreachable"}
+    found = health.Finding(health.DEGRADED, {"servers": servers})
+    monkeypatch.setitem(health.CHECKS, "engines", lambda: found)
+    told = scrape(client)
+    assert told["dadeum_engine_ok", "gpu1:8000"] == 1
+    assert told["dadeum_engine_ok", "gpu2:8000"] == 0
+    assert told["dadeum_check_ok", "engines"] == 0
+
+
 def test_counters_rise_with_the_rows_and_deleting_takes_nothing_back(client, user):
     old = add_job(user, "succeeded", progress={"trained_tokens": 5000})
     job = add_job(user, "running", attempt=1, progress={"trained_tokens": 100})

@@ -36,6 +36,11 @@ def check(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess:
         ("DADEUM_MODEL_ALIASES", "konan-text-llm-13b-2308"),
         ("DADEUM_MODEL_ALIASES", "konan="),
         ("DADEUM_MODEL_ALIASES", "konan=tiny,konan=other"),
+        ("DADEUM_ENGINES", "127.0.0.1:8001"),
+        ("DADEUM_ENGINES", "ftp://gpu1:8000"),
+        ("DADEUM_ENGINES", "http://gpu1:8000,http://gpu1:8000/v1"),
+        ("DADEUM_ENGINES", "http://gpu1:8000/?key=1"),
+        ("DADEUM_ENGINE_KEY", "열쇠"),
         ("DADEUM_LEASE_SECONDS", "-1"),
         ("DADEUM_LOG_FORMAT", "xml"),
         ("DADEUM_METRICS_TOKEN", "short"),
@@ -49,6 +54,23 @@ def test_a_bad_value_stops_the_start_with_one_line(tmp_path, name, value):
     lines = said.stderr.strip().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("dadeum: ") and name in lines[0]
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated(tmp_path):
+    said = check(tmp_path, DADEUM_ENGINES="http://me:Sea-salt@gpu1:8000").stderr
+    assert "DADEUM_ENGINES" in said and "Sea-salt" not in said
+
+
+def test_addresses_of_servers_lose_their_ends(tmp_path):
+    shown = "from django.conf import settings; print(settings.ENGINES)"
+    said = subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", shown],
+        cwd=ROOT, capture_output=True, text=True,
+        env=os.environ | {
+            "DADEUM_DATA": str(tmp_path), "DADEUM_ENGINES": "http://gpu1:8000/v1/, https://gpu2/",
+        },
+    )  # fmt: skip
+    assert said.stdout.strip() == "['http://gpu1:8000', 'https://gpu2']", said.stderr
 
 
 def test_the_defaults_are_good(tmp_path):

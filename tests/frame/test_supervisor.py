@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from studio import supervisor
 from studio.supervisor import Child, Supervisor
 
 
@@ -40,3 +41,10 @@ def test_a_child_whose_log_has_no_room_is_tried_again_later(ended, tmp_path):
     ended.again_at = 0
     supervisor._tend(ended)
     assert ended.process is None and ended.again_at > 0
+
+
+def test_our_own_engine_does_not_learn_the_key_of_others(monkeypatch):
+    monkeypatch.setenv("DADEUM_ENGINE_KEY", "a-secret")
+    told = {child.name: "DADEUM_ENGINE_KEY" in supervisor.environment(child)
+            for child in supervisor.children("s")}  # fmt: skip
+    assert told == {"web": True, "engine": False, "worker-heavy": True, "worker-light": True}

@@ -45,6 +45,7 @@ class Belongings:
     key: object
     secret: str
     comparison: object = None
+    batch: object = None
     stored: object = None
     """A dataset with rows."""
     download: object = None
@@ -78,6 +79,23 @@ def add_job(owner, version, status: str, name: str, **fields):
         owner=owner, version=version, status=status, name=name, base="tiny",
         queued_at=timezone.now(), resolved={"epochs": 3, "batch_size": 8}, **fields,
     )  # fmt: skip
+
+
+def add_batch(person, name: str):
+    """Store questions that were asked all at once: one, with its answer."""
+    from django.utils import timezone
+
+    from playground.models import Batch
+
+    batch = Batch.objects.create(
+        owner=person, name=f"{name} 질문", model="base:tiny", model_name=name, status="ready",
+        total=1, found_count=1, done_count=1, expected_count=1, parameters={"temperature": 0},
+    )  # fmt: skip
+    batch.questions.create(
+        position=1, messages=[{"role": "user", "content": name}], expected=name,
+        answer=f"{name}!", is_same=False, answered_at=timezone.now(),
+    )  # fmt: skip
+    return batch
 
 
 def add_tuned(job):
@@ -117,7 +135,8 @@ def add_everything(person, name: str) -> Belongings:
         person=person, version=version, finished=finished, tuned=tuned, secret=secret, key=key,
         draft=add_job(person, version, "draft", f"{name} 초안"),
         queued=add_job(person, version, "queued", f"{name} 기다리는 학습"),
-        conversation=conversation, comparison=comparison, dataset=unused.dataset, stored=version.dataset, bringing=imports.begin("brought"),
+        conversation=conversation, batch=add_batch(person, name), comparison=comparison, dataset=unused.dataset, stored=version.dataset,
+        bringing=imports.begin("brought"),
         arriving=arrivals.begin(person, "a.jsonl", 100, "").id,
         download=person.base_downloads.create(repo="mansae/failed", status="failed"),
     )  # fmt: skip
@@ -131,6 +150,7 @@ def build():
         version = staticmethod(add_version)
         job = staticmethod(add_job)
         tuned = staticmethod(add_tuned)
+        batch = staticmethod(add_batch)
         everything = staticmethod(add_everything)
         canary = CANARY
         password = PASSWORD

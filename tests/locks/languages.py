@@ -13,8 +13,9 @@ TERMS = frozenset(
     safetensors transformers config.json tokenizer.json chat_template.jinja jsonl overflow id
     prompt completion messages system user assistant role content history weight C_ID T_ID top-p
     Authorization Bearer GET POST DELETE Enter Shift
+    curl Python OpenAI base_url model true false type text DADEUM_API_KEY
     DADEUM_FETCH_ALLOW DADEUM_UPLOAD_LIMIT_MB DADEUM_DATA_QUOTA_GB DADEUM_HUB DADEUM_MODEL_LIMIT_GB
-    DADEUM_PROCESSES RAM GPU HF_TOKEN HTTPS_PROXY logs/hub.log
+    DADEUM_PROCESSES RAM GPU HF_TOKEN HTTPS_PROXY logs/hub.log DADEUM_ENGINES DADEUM_ENGINE_KEY vLLM
     """.split()  # noqa: SIM905 - read as prose
 )
 """English words that Korean texts use as they are: names of formats, methods, fields and keys."""

@@ -67,13 +67,29 @@ def _mended(mine) -> dict:
     return {"message": answer.pk, "rating": "1", "answer": "답", "dataset": mine.stored.pk}
 
 
+def _asked(mine) -> dict:
+    return {"model": "base:tiny", "temperature": "0", "language": "python"}
+
+
+def _chat(mine) -> dict:
+    return {"model": "tiny", "messages": [{"role": "user", "content": "a"}]}
+
+
+def _questions(mine) -> dict:
+    said = {"most": "5", "draw": "first", "temperature": "0", "max_tokens": "9", "source": "file"}
+    return said | {"file": SimpleUploadedFile("a.txt", "질문\n".encode()), "model": "base:tiny"}
+
+
 DRAFT = ("draft",)
 DATA = ("stored",)
 JOB = ("finished", "queued")
 TALK = ("conversation",)
+BATCH = ("batch",)
 COMPARED = ("comparison",)
 COMING, BRINGING = ("download",), ("bringing",)
-WITHIN = {"position": "0", "number": "1", "ending": "jsonl", "form": "markdown"}
+WITHIN = {
+    "position": "0", "number": "1", "ending": "jsonl", "form": "markdown", "table": "csv",
+}  # fmt: skip
 """What stands for the parts of an address within a thing."""
 AWAY = {"POST": 503}
 """No engine runs here, and that is said in its own words."""
@@ -204,11 +220,28 @@ ROUTES: dict[str, Route] = {
     "playground/presets/delete/": Route(
         EVERYBODY, form=lambda mine: {"preset": "7"}, answers={"POST": 404}
     ),
+    "playground/batch/": Route(EVERYBODY, form=_questions),
+    "playground/batch/<str:batch_id>/": Route(OWNER, BATCH),
+    "playground/batch/<str:batch_id>/now/": Route(OWNER, BATCH, lambda mine: {"was": "ready"}),
+    "playground/batch/<str:batch_id>/cancel/": Route(OWNER, BATCH),
+    "playground/batch/<str:batch_id>/go-on/": Route(OWNER, BATCH),
+    "playground/batch/<str:batch_id>/again/": Route(
+        OWNER, BATCH, lambda mine: {"model": "base:tiny"}
+    ),
+    "playground/batch/<str:batch_id>/columns/": Route(
+        OWNER, BATCH, lambda mine: {"prompt": "질문"}, {"POST": 422}
+    ),  # its file is not here
+    "playground/batch/<str:batch_id>/delete/": Route(OWNER, BATCH),
+    "playground/batch/<str:batch_id>/mend/": Route(
+        OWNER, BATCH, lambda mine: {"message": "1", "answer": "답", "dataset": mine.stored.pk}
+    ),
+    "playground/batch/<str:batch_id>/download.<str:table>": Route(OWNER, BATCH),
     "playground/<str:conversation_id>/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/delete/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/rename/": Route(OWNER, TALK, lambda mine: {"title": "b"}),
     "playground/<str:conversation_id>/go/": Route(OWNER, TALK, _mended, {"POST": 204}),
     "playground/<str:conversation_id>/rate/": Route(OWNER, TALK, _mended, {"POST": 204}),
+    "playground/<str:conversation_id>/code/": Route(OWNER, TALK, _asked, {"POST": 200}),
     "playground/<str:conversation_id>/export/<str:form>/": Route(OWNER, TALK),
     "playground/<str:conversation_id>/mend/": Route(OWNER, TALK, _mended),
     "playground/compare/": Route(EVERYBODY, answers={"POST": 422}),  # nothing is chosen
@@ -224,6 +257,7 @@ ROUTES: dict[str, Route] = {
     # programs
     "v1/": Route(EVERYBODY, answers={"GET": 404}),
     "v1/openapi.json": Route(EVERYBODY),
+    "v1/chat/completions": Route(EVERYBODY, form=_chat, json=True, answers=AWAY),
     "v1/training/fine_tune": Route(EVERYBODY, form=_order, json=True, answers={"POST": 200}),
     "v1/training/fine_tune/<job_id>": Route(OWNER, ("public_queued", "public_finished")),
     "v1/training/fine_tune/<job_id>/finish": Route(

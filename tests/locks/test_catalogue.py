@@ -20,7 +20,7 @@ SPEAKS_KOREAN = {
     "studio/frontend.py", "studio/management/commands/up.py", "studio/supervisor.py",
     "training/lm/builtin.py", "training/management/commands/finetune.py",
     # what people's files say, the sample's own data, the template of bases that have none
-    "training/datasets/names.py", "training/datasets/shapes.py", "training/samples.py", "training/chat.py",
+    "training/datasets/names.py", "training/datasets/questions.py", "training/datasets/shapes.py", "training/samples.py", "training/chat.py",
     # what texts are looked through for
     "training/datasets/check/features.py", "training/datasets/check/patterns.py",
     "training/datasets/judges.py", "training/datasets/personal.py", "training/datasets/vicinity.py",

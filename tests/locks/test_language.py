@@ -222,6 +222,38 @@ def test_data_in_each_of_its_states(owner, build, visitor, language):
     check(client.get("/data/"), language)
 
 
+def test_questions_in_each_of_their_states(owner, build, visitor, language):
+    client, mine = visitor(owner), build.batch(owner, "7")
+    broken = {"code": "generation_failed", "params": {}}
+    for position, fields in enumerate((
+        {"is_same": True, "answer": "7"}, {"answer": "7 " * 900, "usage": {"finish_reason": "length"}},
+        {"error": broken}, {"answer": " ", "usage": {"finish_reason": "time", "trimmed": 2}},
+    ), 2):  # fmt: skip
+        turns = [{"role": "user", "content": "7"}] * 2
+        mine.questions.create(
+            position=position, messages=turns, answered_at=timezone.now(), **fields
+        )
+    for fields in (
+        {"status": "waiting"}, {"status": "running", "total": 0}, {"status": "running", "seconds_left": 9},
+        {"status": "running", "waits_for": "engine_away"}, {"status": "running", "waits_for": "loading"},
+        {"status": "running", "cancel_requested": True}, {"status": "ready", "error_count": 1, "found_count": 9},
+        {"status": "cancelled", "order": {"is_random": True}, "problem_count": 2},
+        {"status": "failed", "error": {"code": "question_column_unknown", "params": {"columns": "7"}}},
+    ):  # fmt: skip
+        for name, value in (
+            {"total": 5, "waits_for": "", "cancel_requested": False} | fields
+        ).items():
+            setattr(mine, name, value)
+        mine.save()
+        for query in ("", "?only=different", "?page=2"):
+            check(client.get(f"/playground/batch/{mine.pk}/{query}"), language)
+        check(client.get(f"/playground/batch/{mine.pk}/now/?was={mine.status}"), language)
+    for address in ("", f"{mine.pk}/mend/?message=1", f"{mine.pk}/delete/"):
+        check(client.get(f"/playground/batch/{address}"), language)
+    for form in ({}, {"source": "held"}, {"most": "x", "model": "base:tiny"}):
+        check(client.post("/playground/batch/", form), language)
+
+
 @pytest.mark.parametrize("overflow", ["cut", "drop", "fail"])
 def test_the_summary_of_data_that_was_counted(owner, build, visitor, language, overflow):
 

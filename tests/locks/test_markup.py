@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 import pytest
 from django.test import Client
 
-from playground import comparisons, conversations
-from playground.models import Comparison, Conversation
+from playground import batches, comparisons, conversations
+from playground.models import Batch, Comparison, Conversation
 
 MARK = "xss"
 """Part of every attack that could become a name: of an element, of an attribute, of a function."""
@@ -134,6 +134,18 @@ def attacked(db, build, attack) -> dict[str, list[str]]:
     )
     asked = conversations.say(talk, attack)
     conversations.answer(talk, asked, attack, {"finish_reason": attack})
+    batch = Batch.objects.create(
+        owner=person, name=cut(attack, 200), model=f"tuned:{tuned.pk}", model_name=name,
+        status="ready", total=1, done_count=1, expected_count=1, problem_count=1,
+        order={"source": "file"},
+        problems=[{"line": 1, "code": "prompt_empty", "params": {}, "row": attack}],
+    )  # fmt: skip
+    turns = [{"role": role, "content": attack} for role in ("system", "user")]
+    batch.questions.create(
+        position=1, messages=turns, expected=attack, answer=f"{attack}!", is_same=False,
+        answered_at=now,
+    )  # fmt: skip
+    other = batches.again(batch, f"tuned:{tuned.pk}")
     compared = Comparison.objects.create(owner=person, title=cut(attack, 200), system_prompt=attack)
     asked = compared.rounds.create(number=1, question=attack, begun_at=now)
     for place, label in enumerate((cut(attack, 200), name)):
@@ -147,6 +159,9 @@ def attacked(db, build, attack) -> dict[str, list[str]]:
         "/", "/live/", "/train/", "/models/", "/data/", "/keys/", f"/keys/{key.pk}/revoke/", "/password/",
         f"/data/{version.dataset.pk}/", f"/data/{broken.dataset.pk}/",
         f"/data/{broken.dataset.pk}/delete/", f"/playground/{talk.pk}/", "/playground/?new=1",
+        "/playground/batch/", f"/playground/batch/{batch.pk}/?beside={other.pk}",
+        f"/playground/batch/{batch.pk}/mend/?message=1", f"/playground/batch/{other.pk}/",
+        f"/playground/batch/{batch.pk}/delete/",
         "/playground/compare/", f"/playground/compare/{compared.pk}/",
         *(f"/models/{pk}/" for pk in jobs),
         *(f"/models/{pk}/{part}/" for pk in jobs for part in ("rename", "cancel", "log", "table")),

@@ -126,12 +126,13 @@ def methods(client: Client, address: str) -> list[str]:
 
 def rows(mine) -> str:
     """Return everything that a person has, as one text to compare."""
-    from playground.models import Message
+    from playground.models import BatchQuestion, Message
 
     person = mine.person
     found = {
         "jobs": person.jobs, "datasets": person.datasets, "tuned": person.tuned_models,
         "talks": person.conversations, "said": Message.objects.filter(conversation__owner=person),
+        "batches": person.batches, "asked": BatchQuestion.objects.filter(batch__owner=person),
         "keys": person.api_keys,
     }  # fmt: skip
     values = {name: list(rows.order_by("pk").values()) for name, rows in found.items()}

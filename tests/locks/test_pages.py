@@ -22,8 +22,8 @@ ROWS = """
 import json
 from datetime import timedelta
 from django.utils import timezone
-from playground import conversations
-from playground.models import Comparison, Conversation
+from playground import batches, conversations
+from playground.models import Batch, Comparison, Conversation
 from studio import keys
 from studio.models import User
 from training.chat import Example, Message
@@ -87,6 +87,19 @@ talk = Conversation.objects.create(owner=owner, title="날씨를 물은 대화",
 asked = conversations.say(talk, "오늘 날씨 어때요?")
 for said in ("흐립니다.", "**맑습니다.** " * 60 + "a" * 300 + "\\n\\n| 시 | 도 |\\n|--|--|\\n| 12 | 20 |"):
     conversations.answer(talk, asked, said, {"completion_tokens": 90, "seconds": 3, "finish_reason": "length"})
+batch = Batch.objects.create(owner=owner, name="민원 질문.xlsx", model="base:tiny", model_name="tiny", status="ready", total=3,
+    found_count=700, done_count=3, expected_count=2, same_count=1, error_count=1, problem_count=1, layout={"columns": ["질문", "정답"]},
+    problems=[{"line": 3, "code": "prompt_empty", "params": {}, "row": '" ",답'}], parameters={"temperature": 0}, order={"source": "file"})
+for position, (answer, is_same) in enumerate(((talk.title, True), ("아주 긴 답변 " * 90, False), ("", None)), 1):
+    batch.questions.create(position=position, expected="날씨를 물은 대화", answer=answer, is_same=is_same, answered_at=now,
+        messages=[{"role": "system", "content": "짧게"}, {"role": "user", "content": "오늘 날씨 " * 9}], usage={"completion_tokens": 9},
+        error=None if answer else {"code": "generation_failed", "params": {}})
+again = batches.again(batch, "base:tiny")
+Batch.objects.filter(pk=again.pk).update(status="cancelled")
+unread = Batch.objects.create(owner=owner, name="열 이름이 낯선 질문.csv", model="base:tiny", model_name="tiny", status="failed",
+    layout={"columns": ["가", "나"]}, order={"source": "file"}, error={"code": "question_column_unknown", "params": {"columns": "가, 나"}})
+batches.folder(unread).mkdir(parents=True)
+(batches.folder(unread) / "raw").write_text("가,나")
 compared = Comparison.objects.create(owner=owner, title="날씨를 비교", system_prompt="친절하게")
 for place, label in enumerate(("tiny", "문의 분류 도우미 (아주 긴 이름을 지닌 둘째 판)", "셋째")):
     compared.contenders.create(model=f"tuned:{place}", label=label)
@@ -119,7 +132,7 @@ print(json.dumps({
     "queued": job("queued", "기다리는 학습").pk, "cancelled": job("cancelled", "취소한 학습", finished_at=now).pk,
     "done": done.pk, "running": running.pk, "failed": failed.pk,
     "memory": ailing[0].pk, "disk": ailing[1].pk, "gone": ailing[2].pk, "retried": Job.objects.get(parent=ailing[0]).pk, "data": data.dataset.pk,
-    "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "compared": compared.pk, "key": key.pk,
+    "download": failed_download.pk, "bad": bad.dataset.pk, "talk": talk.pk, "compared": compared.pk, "batch": batch.pk, "again": again.pk, "unread": unread.pk, "key": key.pk,
     "jiho": jiho.pk, "faulty": faulty.dataset.pk, "faulty_draft": Job.objects.create(
         owner=owner, base="tiny", name="점검", version=versions.newest(faulty.dataset)).pk}))
 """
@@ -150,6 +163,9 @@ PAGES = {
     "download discard": "/bases/downloads/{download}/discard/",
     "keys": "/keys/", "revoke": "/keys/{key}/revoke/", "people": "/people/",
     "reset": "/people/{jiho}/password/", "playground": "/playground/{talk}/", "playground new": "/playground/?new=1",
+    "batch new": "/playground/batch/", "batch": "/playground/batch/{batch}/?beside={again}", "batch unread": "/playground/batch/{unread}/",
+    "batch stopped": "/playground/batch/{again}/", "batch delete": "/playground/batch/{batch}/delete/", "batch mend": "/playground/batch/{batch}/mend/?message=2",
+    "batch different": "/playground/batch/{batch}/?only=different",
     "compare models": "/playground/compare/", "comparison of models": "/playground/compare/{compared}/",
     "help": "/help/", "help page": "/help/data/", "help tables": "/help/data-report/",
     "error": "/models/{running}/delete/", "404": "/models/{talk}/",

@@ -1,9 +1,7 @@
 import shutil
-import sqlite3
 
 import making
 import pytest
-from django.db import connection
 
 from training.models import Dataset, DatasetVersion
 
@@ -46,21 +44,3 @@ def run_folder(tiny_base, tmp_path):
         return making.run_folder(tmp_path / name, base or tiny_base, **numbers)
 
     return make
-
-
-@pytest.fixture
-def on_disk(transactional_db, tmp_path):
-    """Have the database in a file with the product's own options, where threads wait for each
-    other; in memory they are refused."""
-    if connection.vendor != "sqlite":
-        yield
-        return
-    in_memory, name = connection.connection, connection.settings_dict["NAME"]
-    in_memory.backup(copy := sqlite3.connect(tmp_path / "line.sqlite3"))
-    copy.close()
-    connection.connection = None
-    connection.settings_dict["NAME"] = str(tmp_path / "line.sqlite3")
-    yield
-    connection.close()
-    connection.settings_dict["NAME"] = name
-    connection.connection = in_memory

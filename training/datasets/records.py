@@ -112,7 +112,7 @@ class Records:
             self.kind = grouped.shape.kind
             if grouped.shape.ignored:
                 self.notes.add(COLUMNS_IGNORED)
-            yield from talks.examples(lambda: self._records(grouped), self.folder, self.notes)
+            yield from talks.examples(lambda: self.records(grouped), self.folder, self.notes)
             return
         reader = Objects(self.notes, self.skip)
         lines = self.open_lines()
@@ -255,7 +255,7 @@ class Records:
             known = Shape(PAIR, known.places, known.ignored)
         return Meaning(known, keys, self.notes)
 
-    def _records(self, meaning: Meaning) -> Iterator[talks.Record]:
+    def records(self, meaning: Meaning) -> Iterator[talks.Record]:
         for line, row, value in self._found(self.notes):
             mistake = value if isinstance(value, Mistake) else None
             values: list = [""] * len(self.header)

@@ -81,7 +81,7 @@ class Table:
             self.notes.add(COLUMNS_IGNORED)
         meaning = Meaning(known, tuple(self.header), self.notes)
         if known.is_grouped:
-            yield from talks.examples(lambda: self._records(meaning), self.folder, self.notes)
+            yield from talks.examples(lambda: self.records(meaning), self.folder, self.notes)
         else:
             yield from self._pairs(known, meaning)
         self.notes.update(self.grid.notes)
@@ -124,7 +124,7 @@ class Table:
         except Mistake as error:
             return problem(line, error, self._shown(cells))
 
-    def _records(self, meaning: Meaning) -> Iterator[talks.Record]:
+    def records(self, meaning: Meaning) -> Iterator[talks.Record]:
         """Yield the rows below the header that are not blank, each as wide as the header."""
         for row in self.grid.rows():
             for line, cells, mistake in self._checked(*row):

@@ -31,6 +31,8 @@ PIECE = 256
 """Tokens of a prompt that go through at once: between two pieces other streams go on."""
 MOST = 16
 """Streams at once."""
+WIDENED = 2**20
+"""Weights that are widened at once."""
 CACHE_TOKENS = 32_768
 """Which the cache holds at least, for all streams together and what they said before."""
 
@@ -38,7 +40,9 @@ CACHE_TOKENS = 32_768
 @dataclass(eq=False)
 class Stream:
     ids: list[int]
-    """Prompt, and what was appended since."""
+    """Prompt without its last token, and what was appended since."""
+    last: int
+    """The prompt's last token, which the first step appends."""
     adapter: Adapter | None
     name: bytes
     """What pages of its beginning are known by."""
@@ -52,6 +56,10 @@ class Stream:
     promised: int = 0
     """Pages that it may take until its end."""
 
+    @property
+    def is_read(self) -> bool:
+        return self.done == len(self.ids)
+
 
 class Decoder:
     def __init__(self, causal: Any, *, is_int8: bool, threads: int, tokens: int = CACHE_TOKENS):
@@ -63,6 +71,8 @@ class Decoder:
         self.cache = Pages(
             math.ceil(tokens / PAGE), model.layers, shape.key_heads, shape.size, self.kind
         )
+        widest = max(WIDENED, model.config.hidden_size, model.config.intermediate_size)
+        self._wide = torch.empty(widest, dtype=torch.bfloat16 if is_int8 else torch.float32)
         self.lanes = Lanes(threads)
         self.streams: list[Stream] = []
 
@@ -73,8 +83,8 @@ class Decoder:
         """Begin a stream of at most so many tokens more; None while there is no room for it. `name` is
         the adapter's: what went through another is of no use."""
         whole = min(len(prompt) + most, self.model.context_length)
-        stream = Stream(list(prompt), adapter, name.encode())
-        stream.pages = self.cache.find(stream.name, stream.ids)
+        stream = Stream(list(prompt[:-1]), prompt[-1], adapter, name.encode())
+        stream.pages = self.cache.find(stream.name, prompt)
         stream.promised = math.ceil(whole / PAGE)
         promised = sum(one.promised - len(one.pages) for one in [*self.streams, stream])
         if len(self.streams) >= MOST or (promised > self.cache.room and self.streams):
@@ -91,22 +101,16 @@ class Decoder:
 
     # --- a prompt -----------------------------------------------------------------------------
     @torch.inference_mode()
-    def read(self, stream: Stream) -> torch.Tensor | None:
-        """Take the next piece of a prompt; return the float32 logits (V,) after its last token, or
-        None while more is to be read."""
+    def read(self, stream: Stream) -> None:
+        """Take the next piece of a prompt whose stream is not read yet."""
         piece = stream.ids[stream.done : stream.done + PIECE]
         self._grow(stream, stream.done + len(piece))
-        x_nC = self._states(stream, piece)
+        self._go_through(stream, piece)
         stream.done += len(piece)
         self._keep(stream)
-        if stream.done < len(stream.ids):
-            return None
-        weights, shape = self.model.weights, self.model.shape
-        last = _normed(x_nC[-1:].contiguous(), weights.last_1C[0], shape)
-        return self._product(self.model.head, 0, last)[0]
 
-    def _states(self, stream: Stream, piece: Sequence[int]) -> torch.Tensor:
-        """Return the (n, C) states of a piece after the last layer."""
+    def _go_through(self, stream: Stream, piece: Sequence[int]) -> None:
+        """Put the keys and values of a piece into the cache, layer by layer."""
         model, weights, shape = self.model, self.model.weights, self.model.shape
         positions = torch.arange(stream.done, stream.done + len(piece))
         turns = model.turns(positions)
@@ -117,6 +121,8 @@ class Decoder:
             if len(weights.qkv_bias_LN):
                 qkv += torch.from_numpy(weights.qkv_bias_LN[layer])
             found = self._attend(stream, layer, qkv, turns)
+            if layer == model.layers - 1:
+                return  # what the last layer says of them nobody asks
             found = self._product(model.out, layer, found, stream.adapter, "out")
             if len(weights.after_attention_LC):
                 found = _normed(found, weights.after_attention_LC[layer], shape)
@@ -129,7 +135,6 @@ class Decoder:
             if len(weights.after_mlp_LC):
                 found = _normed(found, weights.after_mlp_LC[layer], shape)
             x_nC = x_nC + found
-        return x_nC
 
     def _attend(self, stream: Stream, layer: int, qkv_nN, turns) -> torch.Tensor:
         """Put a piece's keys and values into the cache; return what its (n, H · D) queries see."""
@@ -189,13 +194,22 @@ class Decoder:
         return found.transpose(0, 1).flatten(1, 2)[:, :end]
 
     def _product(self, matrix, layer: int, x_nK, adapter: Adapter | None = None, group: str = ""):
-        """Multiply in the mode's precision; return (n, N) in fp32."""
-        values = matrix.values_LNK[layer]
-        if self.model.is_int8:
-            found = F.linear(x_nK.bfloat16(), values.bfloat16()).float()
+        """Multiply in the mode's precision; return (n, N) in fp32.
+
+        Weights are widened a few rows at a time, always at the same place, so that they are still in the
+        processor's cache when they are multiplied.
+        """
+        values_NK, is_int8 = matrix.values_LNK[layer], self.model.is_int8
+        found = torch.empty(len(x_nK), len(values_NK))
+        given_nK = x_nK.bfloat16() if is_int8 else x_nK
+        rows = max(1, WIDENED // values_NK.shape[1])
+        for start in range(0, len(values_NK), rows):
+            part = values_NK[start : start + rows]
+            wide = self._wide[: part.numel()].view(part.shape).copy_(part)
+            multiply = F.linear if is_int8 else exact_linear
+            found[:, start : start + rows] = multiply(given_nK, wide)
+        if is_int8:
             found *= matrix.scale_LN[layer]
-        else:
-            found = exact_linear(x_nK, values.float())
         if adapter and group:
             down, up = adapter.groups[group][layer]
             low_nR = x_nK @ down.t()
@@ -210,7 +224,7 @@ class Decoder:
     # --- a step -------------------------------------------------------------------------------
     @torch.inference_mode()
     def step(self, streams: Sequence[Stream], tokens: Sequence[int]) -> torch.Tensor:
-        """Append a token to each stream whose prompt is read; return the float32 logits (B, V) of
+        """Append a token to each stream, which is read; return the float32 logits (B, V) of
         what follows."""
         model, shape, count = self.model, self.model.shape, len(streams)
         for stream, token in zip(streams, tokens, strict=True):

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('playground', '0003_preset'),
+        ('playground', '0004_batches'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
