@@ -106,7 +106,7 @@ class Asker:
     async def _go_on(self) -> Outcome:
         while self.open or self.asking:
             self._ask_more()
-            done = set()
+            done: set[asyncio.Task] = set()
             if self.asking:
                 done, _ = await asyncio.wait(
                     self.asking, timeout=settings.BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED

@@ -39,9 +39,8 @@ class BatchForm:
         choices = homes.choices(request.user)
         model = sent.get("model", "")
         model = model if choices.label(model) else choices.first
-        own = model.removeprefix("tuned:")
-        held = sent.get("held", own)
-        begins_held = any(row.pk == held for row in tuned)
+        held = sent.get("held", model.removeprefix("tuned:"))
+        begins_held = "model" in sent and any(row.pk == held for row in tuned)
         defaults = Parameters.parse(homes.parameters(model).as_dict() | GREEDY)
         return cls(
             owner=request.user,

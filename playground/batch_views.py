@@ -98,9 +98,10 @@ def _place(found: Batch) -> int:
 
 @require_GET
 def now(request: HttpRequest, batch_id: str) -> HttpResponse:
-    """How far a batch has come; when its status moved, the page loads anew."""
+    """How far a batch has come; when its status moved or its questions were read, the page loads anew."""
     found = _own(request, batch_id)
-    if request.GET.get("was") != found.status:
+    is_read_since = "unread" in request.GET and found.total
+    if request.GET.get("was") != found.status or is_read_since:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     return render(request, "playground/_batch_now.html", {"batch": found, "place": _place(found)})
 

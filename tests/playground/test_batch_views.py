@@ -123,6 +123,15 @@ def test_a_tuned_model_begins_with_what_its_training_held_back(mine, tuned):
     assert Batch.objects.get().order["validation_examples"] == 8
 
 
+def test_without_a_model_in_the_address_a_file_is_asked_for(mine, tuned):
+    """The newest own model is chosen, but what its training held back is not."""
+    job = tuned.job
+    DatasetVersion.objects.filter(pk=job.version_id).update(example_count=40)
+    job.resolved = {"seed": 7, "max_length": 256, "validation_share": 0.2}
+    job.save()
+    assert 'id="source-file" checked' in page(mine, "batches")
+
+
 def test_a_stranger_sees_and_does_nothing(client, batch):
     from studio.models import User
 
@@ -166,6 +175,8 @@ def test_whoever_watches_is_sent_on_when_it_ends(mine, batch):
     shown = mine.get(address, {"was": "running"}).content.decode()
     assert "엔진" in shown and "30개 가운데 30개" in shown
     assert mine.get(address, {"was": "waiting"}).headers["HX-Refresh"] == "true"
+    read = mine.get(address, {"was": "running", "unread": "1"})
+    assert read.headers["HX-Refresh"] == "true"
 
 
 def test_bad_rows_and_what_was_left_out_are_named(mine, batch):
