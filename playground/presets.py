@@ -27,7 +27,7 @@ class Choice:
 
     @property
     def json(self) -> str:
-        return json.dumps(self.values, ensure_ascii=False)
+        return json.dumps(self.values, ensure_ascii=False, separators=(",", ":"))
 
 
 READY = (
