@@ -224,6 +224,7 @@ def test_data_in_each_of_its_states(owner, build, visitor, language):
 
 def test_questions_in_each_of_their_states(owner, build, visitor, language):
     client, mine = visitor(owner), build.batch(owner, "7")
+    mine.name = "7"
     broken = {"code": "generation_failed", "params": {}}
     for position, fields in enumerate((
         {"is_same": True, "answer": "7"}, {"answer": "7 " * 900, "usage": {"finish_reason": "length"}},
