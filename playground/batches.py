@@ -208,6 +208,7 @@ def read_again(batch: Batch, columns: dict[str, str]) -> None:
                 seconds_left=None, finished_at=None, **leases.FREE,
             )
         )  # fmt: skip
+        _leave(batch)
         if not moved:
             raise UserError("batch_under_way")
         batch.questions.all().delete()
@@ -234,10 +235,19 @@ def cancel(batch: Batch) -> bool:
 
 
 def delete(batch: Batch) -> None:
+        _leave(batch)
     """Delete a batch with its questions and files; whoever answers it stops."""
     place = folder(batch)
     with transaction.atomic():
         batch.delete()
+def _leave(batch: Batch) -> None:
+    """Have the batches that repeat one's questions, which go or change, repeat the oldest of them."""
+    oldest = batch.repeats.order_by("created_at").first()
+    if oldest:
+        batch.repeats.update(parent=oldest)
+        Batch.objects.filter(pk=oldest.pk).update(parent=None)
+
+
         transaction.on_commit(partial(shutil.rmtree, place, ignore_errors=True))
 
 

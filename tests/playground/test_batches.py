@@ -391,6 +391,21 @@ def test_another_model_answers_the_same_questions(batch, engine, tuned):
     assert batches.family(third) == [batch, other, third] == batches.family(batch)
 
 
+@pytest.mark.parametrize(
+    "leave", [batches.delete, lambda one: batches.read_again(one, {"prompt": "답변"})]
+)
+def test_repeats_stay_together_when_the_first_goes_or_asks_something_else(batch, leave):
+    """Else answers to other questions would stand beside theirs."""
+    batches.take_in(batches.DESK.claim(batch.pk))
+    batch.refresh_from_db()
+    second, third = (batches.again(batch, "base:tiny") for _ in range(2))
+    Batch.objects.filter(pk=batch.pk).update(status="ready")
+    leave(batch)
+    second.refresh_from_db()
+    third.refresh_from_db()
+    assert batches.family(second) == batches.family(third) == [second, third]
+
+
 def test_everything_of_a_wish_is_kept(upload):
     wish = Wish("base:tiny", Parameters(temperature=0.5, max_tokens=9), "짧게")
     made = upload("질문\n네\n", wish=wish)
