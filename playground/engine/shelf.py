@@ -192,10 +192,11 @@ class Shelf:
         """Load what the notes tell. Each model is noted again once it is there: one that kills the engine
         is not brought back a second time."""
         if self.notes and self.notes.exists():
-            noted = json.loads(self.notes.read_text())
+            text = self.notes.read_text(errors="replace")
             self.notes.unlink()
-            for name, *paths in noted:
-                self.load(_noted(name, *paths))
+            with contextlib.suppress(ValueError, TypeError):  # cut off when the machine went down
+                for wanted in [_noted(*one) for one in json.loads(text)]:
+                    self.load(wanted)
 
     def _note(self) -> None:
         """Write down what is loaded; the caller holds the lock."""
@@ -409,11 +410,15 @@ class Shelf:
         with self._lock:
             groups: dict[str, list[Entry]] = {}
             for entry in self.entries.values():
-                if entry is not newcomer and entry.state == "ready":
+                if entry is not newcomer and entry.state != "failed":
                     is_beside = entry.root == newcomer.root
                     if not is_beside or entry.base:
                         groups.setdefault(entry.name if is_beside else entry.root, []).append(entry)
-            idle = [group for group in groups.values() if not any(e.streams for e in group)]
+            idle = [
+                group
+                for group in groups.values()
+                if all(e.state == "ready" and not e.streams for e in group)
+            ]  # a group that somebody waits for would stay in memory all the same
             oldest = min(idle, key=lambda group: max(e.used_at for e in group), default=[])
             names = [entry.name for entry in oldest]
             for name in names:
@@ -421,9 +426,9 @@ class Shelf:
             return names
 
     def _sweep(self) -> None:
-        """Drop weights and adapters that no entry names any more."""
+        """Drop weights and adapters that no entry needs any more; one that failed needs none."""
         with self._lock:
-            entries = list(self.entries.values())
+            entries = [entry for entry in self.entries.values() if entry.state != "failed"]
         wanted = {entry.root for entry in entries}
         names = {entry.name for entry in entries}
         for root in [root for root in self._weights if root not in wanted]:
