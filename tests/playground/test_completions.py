@@ -200,6 +200,7 @@ WRONG = [
     ({"top_p": 10**400}, "top_p", None),
     ({"max_tokens": 1.5}, "max_tokens", "field_wrong"),
     ({"max_tokens": 5000}, "max_tokens", "parameter_out_of_range"),
+    ({"max_tokens": 10**400}, "max_tokens", "parameter_out_of_range"),
     ({"max_completion_tokens": 0}, "max_completion_tokens", "parameter_out_of_range"),
     ({"repetition_penalty": 3}, "repetition_penalty", "parameter_out_of_range"),
     ({"seed": -1}, "seed", "parameter_out_of_range"),
