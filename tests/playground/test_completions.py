@@ -303,6 +303,8 @@ async def test_an_error_on_the_way_ends_the_stream(program, monkeypatch, error, 
 async def test_an_error_before_the_first_word_has_a_status(program, monkeypatch):
     pretend(monkeypatch, client.Trimmed(2), UserError("engine_memory", model="tiny"))
     assert (await program.ask(stream=True)).status_code == 503
+    pretend(monkeypatch, UserError("engine_model_missing", engine="gpu:8000"))
+    assert (await program.ask(stream=True)).status_code == 503
     pretend(monkeypatch, RuntimeError("odd"))
     assert (await program.ask(stream=True)).status_code == 500
     assert not door.live_answers.total()
