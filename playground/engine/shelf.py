@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("engine")
 HEADROOM = 1.3
 """Memory that must be available, in sizes of the weights, before they are loaded."""
+GRACE_SECONDS = 2.0
+"""How long a model that has come waits for its first question before it may have to go: else models that
+do not fit together, asked for at the same time, would unload each other for ever."""
 SHARE = 0.6
 """Of the machine's memory that all weights may take together, unless told."""
 
@@ -172,6 +175,8 @@ class Shelf:
         self._weights: dict[str, Weights] = {}
         self._lock = threading.Lock()
         """Guards `entries`; `_weights` is touched by the background thread only."""
+        self._came_at = -GRACE_SECONDS
+        """When a model became ready last, on the monotonic clock."""
         self._background = ThreadPoolExecutor(1, "shelf")
         self._background.submit(self._warm_up)
         self._bring_back()
@@ -310,6 +315,8 @@ class Shelf:
         with self._lock:
             entry.weights, entry.error, entry.reading = weights, error, None
             entry.state = entry.phase = "failed" if error else "ready"
+            if not error:
+                entry.used_at, self._came_at = time.time(), time.monotonic()
             self._note()
 
     def _root(self, entry: Entry) -> Weights:
@@ -386,6 +393,7 @@ class Shelf:
         Raises: UserError("engine_memory_short") when what is left is in use.
         """
         while (room := self._room()) < needed:
+            time.sleep(max(0.0, self._came_at + GRACE_SECONDS - time.monotonic()))
             gone = self._drop_longest_idle(entry)
             if not gone:
                 raise UserError(

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from playground.client import POLL_SECONDS
 from playground.engine import wire
 from playground.engine.shelf import Reading, Shelf
 from training.errors import UserError
@@ -81,6 +82,18 @@ async def test_a_model_that_others_wait_for_is_not_unloaded_in_vain(bases, adapt
     assert newcomer.error.code == "engine_memory_short"
     states = {entry.name: entry.state for entry in shelf.entries.values()}
     assert (states["base:a"], states["tuned:one"]) == ("ready", "ready")
+
+
+async def test_a_model_that_has_come_waits_for_its_first_question(bases):
+    """Two people whose models do not fit together do not unload each other's for ever."""
+    shelf = shelf_for(bases["a"], 1.5)
+    first, second = (shelf.load(wire.Load(f"base:{name}", bases[name])) for name in "ab")
+    while first.state == "loading":
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(POLL_SECONDS)
+    assert shelf.acquire("base:a") is first
+    await asyncio.wrap_future(shelf.sweep())
+    assert second.error.code == "engine_memory_short" and not first.is_gone
 
 
 async def test_an_adapter_that_failed_leaves_no_base_in_memory(bases, tmp_path):
