@@ -159,8 +159,10 @@ def shape(source: Table | Records) -> Shape:
         raise UserError("question_column_unknown", columns=names.listed(header))
     known = {"answer": _place(header, (*NAMES["answer"], *EXPECTED)),
              "system": _place(header, NAMES["system"])}  # fmt: skip
-    places = {part: place for part, place in known.items() if place not in (None, asked)}
-    return Shape(PAIR, {"prompt": asked} | {k: v for k, v in places.items() if v is not None})
+    beside: dict[str, Place] = {
+        part: place for part, place in known.items() if place is not None and place != asked
+    }  # fmt: skip
+    return Shape(PAIR, {"prompt": asked, **beside})
 
 
 def _place(header: Iterable[str], known: Iterable[str]) -> int | None:
