@@ -105,6 +105,8 @@ class Entry:
     error: UserError | None = None
     size_bytes: int = 0
     used_at: float = field(default_factory=time.time)
+    fresh_till: float = 0.0
+    """Until when its first question is waited for, on the monotonic clock."""
     streams: int = 0
     """Streams that wait for it or run on it."""
     is_gone: bool = False
@@ -175,8 +177,6 @@ class Shelf:
         self._weights: dict[str, Weights] = {}
         self._lock = threading.Lock()
         """Guards `entries`; `_weights` is touched by the background thread only."""
-        self._came_at = -GRACE_SECONDS
-        """When a model became ready last, on the monotonic clock."""
         self._background = ThreadPoolExecutor(1, "shelf")
         self._background.submit(self._warm_up)
         self._bring_back()
@@ -272,7 +272,7 @@ class Shelf:
             if entry.weights is None:
                 raise UserError("model_loading", model=name)
             entry.streams += 1
-            entry.used_at = time.time()
+            entry.used_at, entry.fresh_till = time.time(), 0.0
             return entry
 
     def give_back(self, entry: Entry) -> None:
@@ -316,7 +316,7 @@ class Shelf:
             entry.weights, entry.error, entry.reading = weights, error, None
             entry.state = entry.phase = "failed" if error else "ready"
             if not error:
-                entry.used_at, self._came_at = time.time(), time.monotonic()
+                entry.used_at, entry.fresh_till = time.time(), time.monotonic() + GRACE_SECONDS
             self._note()
 
     def _root(self, entry: Entry) -> Weights:
@@ -393,7 +393,7 @@ class Shelf:
         Raises: UserError("engine_memory_short") when what is left is in use.
         """
         while (room := self._room()) < needed:
-            time.sleep(max(0.0, self._came_at + GRACE_SECONDS - time.monotonic()))
+            self._let_newcomers_begin()
             gone = self._drop_longest_idle(entry)
             if not gone:
                 raise UserError(
@@ -404,6 +404,11 @@ class Shelf:
                 )
             log.info("unloaded %s to make room for %s", ", ".join(gone), entry.name)
             self._sweep()
+
+    def _let_newcomers_begin(self) -> None:
+        """Wait while models that have just come may still get their first question."""
+        while any(entry.fresh_till > time.monotonic() for entry in list(self.entries.values())):
+            time.sleep(0.05)
 
     def _room(self) -> int:
         """Return the bytes that may still be loaded."""
