@@ -148,8 +148,7 @@ def shape(source: Table | Records) -> Shape:
     """
     header = source.header
     if mapping := source.choices.mapping:
-        places = {part: _index(header, name) for part, name in mapping.items()}
-        return Shape(PAIR, places)
+        return Shape(PAIR, {part: _index(header, name) for part, name in mapping.items()})
     if source.shape is not None:
         return source.shape
     asked = _place(header, NAMES["prompt"])
@@ -157,12 +156,12 @@ def shape(source: Table | Records) -> Shape:
         asked = 0
     if asked is None:
         raise UserError("question_column_unknown", columns=names.listed(header))
-    known = {"answer": _place(header, (*NAMES["answer"], *EXPECTED)),
-             "system": _place(header, NAMES["system"])}  # fmt: skip
-    beside: dict[str, Place] = {
-        part: place for part, place in known.items() if place is not None and place != asked
-    }  # fmt: skip
-    return Shape(PAIR, {"prompt": asked, **beside})
+    places: dict[str, Place] = {"prompt": asked}
+    for part, known in (("answer", (*NAMES["answer"], *EXPECTED)), ("system", NAMES["system"])):
+        place = _place(header, known)
+        if place is not None and place != asked:
+            places[part] = place
+    return Shape(PAIR, places)
 
 
 def _place(header: Iterable[str], known: Iterable[str]) -> int | None:
