@@ -39,7 +39,9 @@ PATIENCE_SECONDS = 2.0
 """Between two tries of an engine that is away or has no room."""
 TRIES = 3
 """Times that an answer may break off before its question is given up."""
-PASSING = frozenset({"engine_away", "model_unloaded", "model_not_loaded", "model_loading"})
+PASSING = frozenset({
+    *client.AWAY, "engine_model_missing", "model_unloaded", "model_not_loaded", "model_loading",
+})  # fmt: skip
 """What is over after a while."""
 OWN = frozenset({"prompt_too_long", "prompt_foreign_token", "generation_failed"})
 """What is wrong with one question, not with all."""
@@ -94,6 +96,7 @@ class Asker:
         unanswered = self.batch.questions.filter(answered_at=None).values_list("pk", flat=True)
         self.open.extend(await in_database(list)(unanswered))
         try:
+            await self._look_around()
             return await self._go_on()
         except UserError as problem:
             return Outcome(exit_code=EXIT_USER_ERROR, error=problem.as_dict())
@@ -143,14 +146,19 @@ class Asker:
         except asyncio.CancelledError:  # it made way
             self.open.appendleft(pk)
         except UserError as problem:
-            if problem.code not in PASSING:
+            if not self._passes(problem):
                 raise
             self.open.appendleft(pk)
-            self.waits_for = AWAY_WORD if problem.code == AWAY_WORD else LOADING
+            self.waits_for = AWAY_WORD if problem.code in client.AWAY else LOADING
             self._rest()
         else:
             self.done += 1
             self.limit = min(TOGETHER, self.limit + GROWTH)
+
+    def _passes(self, problem: UserError) -> bool:
+        """Say whether it will be over after a while, as a want of memory is while people talk to others."""
+        is_crowded = problem.code == "engine_memory_short" and time.monotonic() < self.people_till
+        return is_crowded or problem.code in PASSING
 
     def _rest(self) -> None:
         self.resting_till = time.monotonic() + PATIENCE_SECONDS

@@ -133,6 +133,8 @@ def columns(request: HttpRequest, batch_id: str) -> HttpResponse:
     """Read the file again, from the columns of the form."""
     found = _own(request, batch_id)
     chosen = {part: request.POST.get(part, "") for part in ("prompt", "answer", "system")}
+    if chosen["system"] in (chosen["prompt"], chosen["answer"]):
+        del chosen["system"]
     batches.read_again(found, chosen)
     return redirect("batch", found.pk)
 

@@ -19,8 +19,9 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from playground import homes
+from playground.conversations import checked_system_prompt
 from playground.models import Batch, BatchQuestion
-from playground.parameters import MAX_SYSTEM_PROMPT, Parameters
+from playground.parameters import Parameters
 from training import leases, registry, tasks
 from training.datasets import editing, holding, questions, room, store
 from training.datasets.choices import Choices
@@ -134,17 +135,13 @@ def _checked(owner: Any, wish: Wish) -> dict:
     """
     choices = homes.choices(owner)
     choices.allow(wish.model)
-    if len(wish.system_prompt) > MAX_SYSTEM_PROMPT:
-        raise UserError(
-            "system_prompt_too_long", length=len(wish.system_prompt), limit=MAX_SYSTEM_PROMPT
-        )
     if not 1 <= wish.most <= questions.MOST:
         raise UserError("questions_count_wrong", limit=questions.MOST)
     return {
         "model": wish.model,
         "model_name": choices.label(wish.model)[:120],
         "parameters": wish.parameters.as_dict(),
-        "system_prompt": wish.system_prompt,
+        "system_prompt": checked_system_prompt(wish.system_prompt),
     }
 
 
@@ -211,6 +208,7 @@ def read_again(batch: Batch, columns: dict[str, str]) -> None:
         if not moved:
             raise UserError("batch_under_way")
         batch.questions.all().delete()
+        _leave(batch)
         tasks.ring("batch", batch.pk)
 
 
@@ -237,8 +235,17 @@ def delete(batch: Batch) -> None:
     """Delete a batch with its questions and files; whoever answers it stops."""
     place = folder(batch)
     with transaction.atomic():
+        _leave(batch)
         batch.delete()
         transaction.on_commit(partial(shutil.rmtree, place, ignore_errors=True))
+
+
+def _leave(batch: Batch) -> None:
+    """Have the batches that repeat one's questions, which go or change, repeat the oldest of them."""
+    oldest = batch.repeats.order_by("created_at").first()
+    if oldest:
+        batch.repeats.update(parent=oldest)
+        Batch.objects.filter(pk=oldest.pk).update(parent=None)
 
 
 # --- what a page shows ----------------------------------------------------------------------------

@@ -55,10 +55,11 @@ class ChatConsumer(sockets.OwnConsumer):
         give_back = self.claim(conversation)
         try:
             asked, messages = await database_sync_to_async(_ask)(conversation, question)
+            place = await database_sync_to_async(_place)(asked)
         except BaseException:
             give_back()
             raise
-        await self.tell({"type": "asked"} | await database_sync_to_async(_place)(asked))
+        await self.tell({"type": "asked"} | place)
         self.generation = asyncio.create_task(self.answer(asked, question, messages))
         self.generation.add_done_callback(lambda _: give_back())
 

@@ -62,7 +62,7 @@ def _bounded(values: dict, name: str, low: float, high: float, default: float) -
         return default
     try:
         value = float(raw)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = float("nan")
     if not low <= value <= high or (name in WHOLE and value != int(value)):
         raise UserError("parameter_out_of_range", name=name, low=low, high=high)

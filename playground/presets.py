@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
 
+from playground.conversations import checked_system_prompt
 from playground.models import Preset
-from playground.parameters import MAX_SYSTEM_PROMPT, Parameters
+from playground.parameters import Parameters
 from training.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,14 +55,13 @@ def keep(owner: Any, name: str, system_prompt: str, parameters: Parameters) -> P
     name = " ".join(name.split())[:60]
     if not name:
         raise UserError("preset_nameless")
-    if len(system_prompt) > MAX_SYSTEM_PROMPT:
-        raise UserError(
-            "system_prompt_too_long", length=len(system_prompt), limit=MAX_SYSTEM_PROMPT
-        )
     others = Preset.objects.filter(owner=owner).exclude(name=name)
     if others.count() >= MOST:
         raise UserError("presets_full", limit=MOST)
-    values = {"system_prompt": system_prompt, "parameters": parameters.as_dict()}
+    values = {
+        "system_prompt": checked_system_prompt(system_prompt),
+        "parameters": parameters.as_dict(),
+    }
     return Preset.objects.update_or_create(owner=owner, name=name, defaults=values)[0]
 
 

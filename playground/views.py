@@ -152,7 +152,7 @@ def _deed(verb) -> HttpResponse:
 def _number(request: HttpRequest, key: str) -> int:
     """Return a whole number of form or address; 0, which is no message, for anything else."""
     raw = request.POST.get(key) or request.GET.get(key, "")
-    return int(raw) if raw.lstrip("-").isdecimal() and len(raw) < 19 else 0
+    return int(raw) if raw.removeprefix("-").isdecimal() and len(raw) < 19 else 0
 
 
 @require_http_methods(["GET", "POST"])

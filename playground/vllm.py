@@ -6,6 +6,7 @@ entrypoints/openai/completion), adapters as in "LoRA Adapters"
 (https://docs.vllm.ai/en/latest/features/lora/).
 """
 
+import asyncio
 import json
 import logging
 import time
@@ -115,6 +116,8 @@ class Vllm:
             ):
                 if response.status_code != 200:
                     await response.aread()
+                    if response.status_code == 404:  # forgetting waits for whoever asks just now
+                        await asyncio.to_thread(servers.forget, self.url)
                     raise self._completion_refusal(response, len(prompt.ids))
                 if not response.headers.get("content-type", "").startswith("text/event-stream"):
                     raise ValueError("no stream of events")
@@ -149,7 +152,6 @@ class Vllm:
 
     def _completion_refusal(self, response: httpx.Response, tokens: int) -> UserError:
         if response.status_code == 404:
-            servers.forget(self.url)
             return UserError("engine_model_missing", engine=servers.name_of(self.url))
         if response.status_code == 400 and "context length" in servers.said(response):
             return UserError("prompt_too_long", tokens=tokens, limit=self.context_length - 1)

@@ -27,7 +27,9 @@ STATUSES = {
 TALKING = "/v1/chat/"
 """Where clients of OpenAI ask: they know such a request as 400, elsewhere it is 422."""
 ENGINES_FAULTS = {
-    "engine_memory", "engine_memory_short", "generation_failed", "model_load_failed", "model_unloaded",
+    "engine_adapter_refused", "engine_adapters_off", "engine_memory", "engine_memory_short",
+    "engine_model_missing", "generation_failed", "model_load_failed", "model_loading",
+    "model_not_loaded", "model_unloaded",
 }  # fmt: skip
 """What is no fault of whoever asks there: 503."""
 LINE_GOES_ON = re.compile(rb"\\[ \t]*(?=\r?\n)")

@@ -123,14 +123,17 @@ class Line:
         with self._changed:
             waiting, self._waiting = list(self._waiting), deque()
         left: list[Ticket] = []
+        full: set[int] = set()  # weights for which somebody waits: who came later goes behind
         for ticket in waiting:
-            talk = None
+            talk, weights = None, id(ticket.entry.weights)
             try:
                 if ticket.should_stop():
                     _end_early(ticket)
                 else:
-                    talk = begin(ticket, self._talks, self.shelf.threads)
+                    if weights not in full:
+                        talk = begin(ticket, self._talks, self.shelf.threads)
                     if talk is None:
+                        full.add(weights)
                         left.append(ticket)
                         continue
             except Exception as error:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("engine")
 HEADROOM = 1.3
 """Memory that must be available, in sizes of the weights, before they are loaded."""
+GRACE_SECONDS = 2.0
+"""How long a model that has come waits for its first question before it may have to go: else models that
+do not fit together, asked for at the same time, would unload each other for ever."""
 SHARE = 0.6
 """Of the machine's memory that all weights may take together, unless told."""
 
@@ -102,6 +105,8 @@ class Entry:
     error: UserError | None = None
     size_bytes: int = 0
     used_at: float = field(default_factory=time.time)
+    fresh_till: float = 0.0
+    """Until when its first question is waited for, on the monotonic clock."""
     streams: int = 0
     """Streams that wait for it or run on it."""
     is_gone: bool = False
@@ -192,10 +197,11 @@ class Shelf:
         """Load what the notes tell. Each model is noted again once it is there: one that kills the engine
         is not brought back a second time."""
         if self.notes and self.notes.exists():
-            noted = json.loads(self.notes.read_text())
+            text = self.notes.read_text(errors="replace")
             self.notes.unlink()
-            for name, *paths in noted:
-                self.load(_noted(name, *paths))
+            with contextlib.suppress(ValueError, TypeError):  # cut off when the machine went down
+                for wanted in [_noted(*one) for one in json.loads(text)]:
+                    self.load(wanted)
 
     def _note(self) -> None:
         """Write down what is loaded; the caller holds the lock."""
@@ -266,7 +272,7 @@ class Shelf:
             if entry.weights is None:
                 raise UserError("model_loading", model=name)
             entry.streams += 1
-            entry.used_at = time.time()
+            entry.used_at, entry.fresh_till = time.time(), 0.0
             return entry
 
     def give_back(self, entry: Entry) -> None:
@@ -309,6 +315,8 @@ class Shelf:
         with self._lock:
             entry.weights, entry.error, entry.reading = weights, error, None
             entry.state = entry.phase = "failed" if error else "ready"
+            if not error:
+                entry.used_at, entry.fresh_till = time.time(), time.monotonic() + GRACE_SECONDS
             self._note()
 
     def _root(self, entry: Entry) -> Weights:
@@ -385,6 +393,7 @@ class Shelf:
         Raises: UserError("engine_memory_short") when what is left is in use.
         """
         while (room := self._room()) < needed:
+            self._let_newcomers_begin()
             gone = self._drop_longest_idle(entry)
             if not gone:
                 raise UserError(
@@ -395,6 +404,11 @@ class Shelf:
                 )
             log.info("unloaded %s to make room for %s", ", ".join(gone), entry.name)
             self._sweep()
+
+    def _let_newcomers_begin(self) -> None:
+        """Wait while models that have just come may still get their first question."""
+        while any(entry.fresh_till > time.monotonic() for entry in list(self.entries.values())):
+            time.sleep(0.05)
 
     def _room(self) -> int:
         """Return the bytes that may still be loaded."""
@@ -409,11 +423,15 @@ class Shelf:
         with self._lock:
             groups: dict[str, list[Entry]] = {}
             for entry in self.entries.values():
-                if entry is not newcomer and entry.state == "ready":
+                if entry is not newcomer and entry.state != "failed":
                     is_beside = entry.root == newcomer.root
                     if not is_beside or entry.base:
                         groups.setdefault(entry.name if is_beside else entry.root, []).append(entry)
-            idle = [group for group in groups.values() if not any(e.streams for e in group)]
+            idle = [
+                group
+                for group in groups.values()
+                if all(e.state == "ready" and not e.streams for e in group)
+            ]  # a group that somebody waits for would stay in memory all the same
             oldest = min(idle, key=lambda group: max(e.used_at for e in group), default=[])
             names = [entry.name for entry in oldest]
             for name in names:
@@ -421,9 +439,9 @@ class Shelf:
             return names
 
     def _sweep(self) -> None:
-        """Drop weights and adapters that no entry names any more."""
+        """Drop weights and adapters that no entry needs any more; one that failed needs none."""
         with self._lock:
-            entries = list(self.entries.values())
+            entries = [entry for entry in self.entries.values() if entry.state != "failed"]
         wanted = {entry.root for entry in entries}
         names = {entry.name for entry in entries}
         for root in [root for root in self._weights if root not in wanted]:

@@ -11,4 +11,4 @@ document.addEventListener("change", ({ target }) => {
   if (remove) remove.hidden = kept === undefined;
 });
 
-find("preset-form").addEventListener("submit", () => find("preset-dialog").close());
+find("preset-form")?.addEventListener("submit", () => find("preset-dialog").close());

@@ -100,6 +100,22 @@ def test_what_is_wrong_is_said_and_the_rest_is_kept(mine, change, said):
     assert said in shown and ">짧게</textarea>" in shown
 
 
+def test_reading_again_keeps_the_column_of_system_prompts(mine):
+    mine.post(reverse("batches"), FORM | file("시스템,질문\n짧게,네?\n"))
+    known = {"columns": ["시스템", "질문"], "mapping": {"system": "시스템", "prompt": "질문"}}
+    made, sent = Batch.objects.get(), {"prompt": "질문", "answer": "", "system": "시스템"}
+
+    def read_from(**columns: str) -> dict:
+        Batch.objects.update(status="ready", layout=known)
+        assert 'name="system" value="시스템"' in page(mine, "batch", made.pk)
+        mine.post(reverse("batch-columns", args=[made.pk]), sent | columns)
+        made.refresh_from_db()
+        return made.order["choices"]["mapping"]
+
+    assert read_from() == {"prompt": "질문", "system": "시스템"}
+    assert read_from(prompt="시스템") == {"prompt": "시스템"}
+
+
 def test_a_file_of_questions_has_its_limit(mine, monkeypatch):
     monkeypatch.setattr("training.datasets.questions.LIMIT_BYTES", 10)
     answer = mine.post(reverse("batches"), FORM | file())

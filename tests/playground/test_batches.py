@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from playground import asking, batches
+from playground import asking, batches, client
 from playground.batches import Wish
 from playground.models import Batch, BatchQuestion
 from playground.parameters import Parameters
@@ -179,6 +179,43 @@ def test_an_engine_that_is_away_is_waited_for(batch, engine, settings):
     thread.join(60)
     done = Batch.objects.get(pk=batch.pk)
     assert (done.status, done.done_count, done.waits_for) == ("ready", 12, "")
+
+
+def stumble(monkeypatch, error: UserError, others: int) -> None:
+    """Have the first questions end with an error, while so many other people are being answered."""
+    whole, tries = client.stream, []
+
+    async def stream(*given):
+        tries.append(given)
+        if len(tries) <= 8:
+            raise error
+        async for event in whole(*given):
+            yield event
+
+    async def streams() -> int:
+        return others
+
+    monkeypatch.setattr(client, "stream", stream)
+    monkeypatch.setattr(client, "streams", streams)
+
+
+SHORT = UserError("engine_memory_short", model="base:tiny", needed_mb=2, available_mb=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "others"), [(UserError("engine_unreachable", engine="gpu:8000"), 0), (SHORT, 1)]
+)
+def test_a_server_that_starts_anew_and_memory_that_people_need_are_waited_for(
+    batch, engine, monkeypatch, error, others
+):
+    stumble(monkeypatch, error, others)
+    done = run(batch)
+    assert (done.status, done.done_count, done.error_count) == ("ready", 12, 0)
+
+
+def test_memory_that_nobody_would_give_back_is_not_waited_for(batch, monkeypatch):
+    stumble(monkeypatch, SHORT, others=0)
+    assert run(batch).error["code"] == "engine_memory_short"
 
 
 def test_a_model_that_is_gone_ends_the_batch_and_another_may_go_on(batch, engine, tuned):
@@ -352,6 +389,21 @@ def test_another_model_answers_the_same_questions(batch, engine, tuned):
     ]
     third = batches.again(other, "base:tiny")
     assert batches.family(third) == [batch, other, third] == batches.family(batch)
+
+
+@pytest.mark.parametrize(
+    "leave", [batches.delete, lambda one: batches.read_again(one, {"prompt": "답변"})]
+)
+def test_repeats_stay_together_when_the_first_goes_or_asks_something_else(batch, leave):
+    """Else answers to other questions would stand beside theirs."""
+    batches.take_in(batches.DESK.claim(batch.pk))
+    batch.refresh_from_db()
+    second, third = (batches.again(batch, "base:tiny") for _ in range(2))
+    Batch.objects.filter(pk=batch.pk).update(status="ready")
+    leave(batch)
+    second.refresh_from_db()
+    third.refresh_from_db()
+    assert batches.family(second) == batches.family(third) == [second, third]
 
 
 def test_everything_of_a_wish_is_kept(upload):

@@ -200,6 +200,7 @@ WRONG = [
     ({"top_p": 10**400}, "top_p", None),
     ({"max_tokens": 1.5}, "max_tokens", "field_wrong"),
     ({"max_tokens": 5000}, "max_tokens", "parameter_out_of_range"),
+    ({"max_tokens": 10**400}, "max_tokens", "parameter_out_of_range"),
     ({"max_completion_tokens": 0}, "max_completion_tokens", "parameter_out_of_range"),
     ({"repetition_penalty": 3}, "repetition_penalty", "parameter_out_of_range"),
     ({"seed": -1}, "seed", "parameter_out_of_range"),
@@ -301,6 +302,8 @@ async def test_an_error_on_the_way_ends_the_stream(program, monkeypatch, error, 
 
 async def test_an_error_before_the_first_word_has_a_status(program, monkeypatch):
     pretend(monkeypatch, client.Trimmed(2), UserError("engine_memory", model="tiny"))
+    assert (await program.ask(stream=True)).status_code == 503
+    pretend(monkeypatch, UserError("engine_model_missing", engine="gpu:8000"))
     assert (await program.ask(stream=True)).status_code == 503
     pretend(monkeypatch, RuntimeError("odd"))
     assert (await program.ask(stream=True)).status_code == 500

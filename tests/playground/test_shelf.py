@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from playground.client import POLL_SECONDS
 from playground.engine import wire
 from playground.engine.shelf import Reading, Shelf
 from training.errors import UserError
@@ -69,6 +70,44 @@ async def test_a_model_larger_than_all_the_room_is_refused_with_the_figures(base
     with pytest.raises(UserError) as caught:
         shelf.acquire("base:a")
     assert caught.value.params["needed_mb"] >= 1
+
+
+async def test_a_model_that_others_wait_for_is_not_unloaded_in_vain(bases, adapter):
+    """Its weights would stay in memory for them all the same."""
+    shelf = shelf_for(bases["a"], 1.5)
+    await bring(shelf, "base:a", bases["a"])
+    newcomer = shelf.load(wire.Load("base:b", bases["b"]))
+    shelf.load(wire.Load("tuned:one", adapter, "base:a", bases["a"]))
+    await asyncio.wrap_future(shelf.sweep())
+    assert newcomer.error.code == "engine_memory_short"
+    states = {entry.name: entry.state for entry in shelf.entries.values()}
+    assert (states["base:a"], states["tuned:one"]) == ("ready", "ready")
+
+
+async def test_a_model_that_has_come_waits_for_its_first_question(bases):
+    """Two people whose models do not fit together do not unload each other's for ever."""
+    shelf = shelf_for(bases["a"], 1.5)
+    first, second = (shelf.load(wire.Load(f"base:{name}", bases[name])) for name in "ab")
+    while first.state == "loading":
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(POLL_SECONDS)
+    assert shelf.acquire("base:a") is first
+    await asyncio.wrap_future(shelf.sweep())
+    assert second.error.code == "engine_memory_short" and not first.is_gone
+
+
+async def test_an_adapter_that_failed_leaves_no_base_in_memory(bases, tmp_path):
+    (tmp_path / "none").mkdir()
+    shelf = shelf_for(bases["a"], 2.5)
+    assert await bring(shelf, "tuned:none", tmp_path / "none", bases["a"]) == "failed"
+    assert not shelf._weights
+
+
+def test_notes_that_were_cut_off_keep_no_engine_from_starting(tmp_path):
+    notes = tmp_path / "loaded"
+    for text in ('[["base:a", "/a"', '[["base:a"]]', "7"):
+        notes.write_text(text)
+        assert not Shelf(threads=1, notes=notes).entries and not notes.exists()
 
 
 def test_progress_is_what_the_process_has_grown_by():
