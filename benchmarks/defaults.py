@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", default="smollm2-135m-instruct")
     parser.add_argument("--chats", type=Path)
-    parser.add_argument("--results", type=Path, default=ROOT / "data/defaults.jsonl")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/defaults.jsonl")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--full", action="store_true")
     told = parser.parse_args()

@@ -3,14 +3,18 @@ place of its column. Which model has which place is said by no frame."""
 
 import asyncio
 import contextlib
+import logging
 
 from channels.db import database_sync_to_async
+from django.db import DatabaseError
 
 from playground import client, comparisons, sockets
 from playground.comparisons import Column
 from playground.models import Comparison
 from playground.sockets import Answer
 from training.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 class ComparisonConsumer(sockets.OwnConsumer):
@@ -81,6 +85,11 @@ class ComparisonConsumer(sockets.OwnConsumer):
 
     async def finish(self, column: Column, answer: Answer, problem: UserError | None) -> None:
         reply, usage = column.reply, answer.full_usage() if answer.text else {}
-        await database_sync_to_async(comparisons.keep)(reply, answer.text, usage, problem)
-        error = await sockets.sentence(reply.told) if reply.told else None
+        try:
+            await database_sync_to_async(comparisons.keep)(reply, answer.text, usage, problem)
+            told = reply.told
+        except DatabaseError:
+            log.exception("an answer in %s was not kept", reply.round.comparison_id)
+            told = UserError("answer_not_kept").as_dict()
+        error = await sockets.sentence(told) if told else None
         await self.tell({"type": "end", "column": reply.place, "usage": usage, "error": error})

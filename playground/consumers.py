@@ -2,15 +2,19 @@
 
 import asyncio
 import contextlib
+import logging
 from dataclasses import dataclass
 
 from channels.db import database_sync_to_async
+from django.db import DatabaseError
 
 from playground import client, conversations, homes, sockets
 from playground.models import Conversation, Message
 from playground.parameters import Parameters
 from playground.sockets import Answer
 from training.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,13 @@ class ChatConsumer(sockets.OwnConsumer):
             await self.tell_error(problem)
         message = None
         if answer.text or not problem:
-            with contextlib.suppress(UserError):  # the conversation was deleted meanwhile
+            try:
                 message = await database_sync_to_async(_keep)(asked, answer)
+            except UserError:  # the conversation was deleted meanwhile
+                pass
+            except DatabaseError:
+                log.exception("an answer in %s was not kept", asked.conversation_id)
+                await self.tell_error(UserError("answer_not_kept"))
         await self.tell({"type": "done", "message": message})
 
 

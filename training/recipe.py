@@ -31,8 +31,9 @@ LEAST_LOOKS, MOST_LOOKS = 1000, 25_000
 SEED = 42
 SHAPE = ("lora_rank", "lora_alpha")
 """Knobs that a tuned model has for good: training it further can't change them."""
-PATIENCE = 4
-"""Validations without a better one that auto waits for: two epochs."""
+PATIENCE, TELLING = 4, 50
+"""Validations without a better one that auto waits for, two epochs, and the held-back examples from which
+on they tell when to stop: with fewer, chance picks the step (benchmarks/defaults.py)."""
 LONGEST = 8192
 """Tokens of an example that auto takes at most."""
 ROW_TOKENS = 4096
@@ -224,7 +225,7 @@ KNOBS = (
         "int",
         0,
         100,
-        _("4번입니다. 검증 데이터가 없으면 끝까지 학습합니다."),
+        _("검증 데이터가 50개 이상이면 4번이고, 더 적으면 우연에 흔들리므로 끝까지 학습합니다."),
         counters=("번", "회"),
         expert=True,
     ),
@@ -340,7 +341,7 @@ def resolve(
         "lora_alpha": lambda: 2 * values["lora_rank"],
         "warmup_ratio": lambda: 0.1,
         "validation_share": lambda: automatic_validation_share(examples),
-        "patience": lambda: PATIENCE,
+        "patience": lambda: automatic_patience(examples, values["validation_share"]),
         "row_tokens": lambda: ROW_TOKENS,
         "seed": lambda: SEED,
     }
@@ -361,7 +362,7 @@ def automatic_learning_rate(method: str, parameters: int) -> float:
 
 def automatic_epochs(examples: int) -> int:
     """The rule of OpenAI's fine-tuning cookbook (three, more for few rows, fewer for very many), but few
-    rows are seen until 1,000 were seen in all, not 100: early stopping ends what is too much."""
+    rows are seen until 1,000 were seen in all, not 100."""
     if examples * USUAL_EPOCHS < LEAST_LOOKS:
         return min(25, math.ceil(LEAST_LOOKS / max(examples, 1)))
     if examples * USUAL_EPOCHS > MOST_LOOKS:
@@ -372,6 +373,11 @@ def automatic_epochs(examples: int) -> int:
 def automatic_validation_share(examples: int) -> float:
     """A tenth, and 500 examples at most."""
     return min(0.1, 500 / max(examples, 1))
+
+
+def automatic_patience(examples: int, validation_share: float) -> int:
+    """Few held-back examples do not end a training: it goes on to its end and keeps the last model."""
+    return PATIENCE if validation_count(examples, validation_share) >= TELLING else 0
 
 
 def validation_count(examples: int, share: float) -> int:

@@ -7,6 +7,7 @@ import pytest
 import socket_end
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
+from django.db import OperationalError
 from django.test import Client
 
 from playground import conversations
@@ -62,6 +63,22 @@ async def test_a_question_is_kept_answered_and_the_answer_kept(engine, browser, 
     row = await Conversation.objects.aget()
     assert (row.title, row.system_prompt) == ("오늘 날씨 어때요?", "짧게")
     assert row.parameters["max_tokens"] == 10
+
+
+async def test_an_answer_that_the_database_does_not_take_is_said_and_ends(
+    engine, browser, conversation, monkeypatch
+):
+    def refuse(*given: object) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(conversations, "answer", refuse)
+    async with Socket(browser, conversation.pk) as socket:
+        await socket.say("오늘 날씨 어때요?")
+        *_, error, done = await socket.hear_until("done")
+        assert (error["code"], done["message"]) == ("answer_not_kept", None)
+        monkeypatch.undo()
+        await socket.say("다시")
+        assert (await socket.hear_until("done"))[-1]["message"]
 
 
 async def test_another_answer_and_an_edited_question_are_branches(engine, browser, conversation):

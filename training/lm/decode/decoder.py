@@ -31,7 +31,7 @@ PIECE = 256
 """Tokens of a prompt that go through at once: between two pieces other streams go on."""
 MOST = 16
 """Streams at once."""
-WIDENED = 2**20
+WIDENED = 2**21
 """Weights that are widened at once."""
 CACHE_TOKENS = 32_768
 """Which the cache holds at least, for all streams together and what they said before."""
