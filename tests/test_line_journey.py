@@ -40,7 +40,7 @@ for username, name in (("mina", "민아"), ("jiho", "지호")):
     data = version(owner)
     for number in range(3 if username == "mina" else 2):
         job = Job.objects.create(owner=owner, version=data, status="queued", base="tiny", resolved=numbers,
-            name=f"{name}의 {number + 1}번 학습", queued_at=now + timedelta(seconds=number + len(found)))
+            name=f"{name}의 {number + 1}번 학습", queued_at=now - timedelta(seconds=60 - number - len(found)))
         found[f"{username}{number + 1}"] = job.pk
     found[f"{username}_draft"] = Job.objects.create(owner=owner, version=data, base="tiny", name=f"{name}의 초안").pk
 print(json.dumps(found))

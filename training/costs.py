@@ -15,6 +15,8 @@ PRODUCTS, ELEMENTS, ATTENTION, LOGITS = "products", "elements", "attention", "lo
 KEPT_BYTES = {ELEMENTS: 3.0, ATTENTION: 3.0, LOGITS: 16.0}
 """What a number weighs while a row goes through, until this machine was measured."""
 LIBRARY_BYTES = 700_000_000
+LEFT_BYTES = 150_000_000
+"""What the allocator and oneDNN keep of rows of other lengths, each time that the steps double."""
 
 
 @dataclass(frozen=True)

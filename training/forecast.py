@@ -123,7 +123,13 @@ def forecast(
         for part, took in expected.items()
     )
     memory = memory_bytes(
-        base, method, row_tokens(resolved, kept), rank_of(resolved), kept, known.rates
+        base,
+        method,
+        row_tokens(resolved, kept),
+        rank_of(resolved),
+        kept,
+        known.rates,
+        _steps(resolved, kept),
     ) * _corrected([lesson.memory for lesson in known.lessons], weights)
     same = sum(weight == 1 for weight in weights)
     doubt = max(LEAST_DOUBT, DOUBT / math.sqrt(1 + same))
@@ -147,9 +153,9 @@ def parts(base: Base, method: str, resolved: dict, kept: Kept, rates: dict) -> d
     """Return the seconds that each part of a training takes by the measurement."""
     shape, rank = shape_of(base), rank_of(resolved)
     trained = trained_parameters(base, method, rank)
-    held = min(recipe.validation_count(kept.examples, resolved["validation_share"]), kept.used // 2)
-    steps_an_epoch = max(1, math.ceil((kept.used - held) / resolved["batch_size"]))
-    steps = steps_an_epoch * resolved["epochs"]
+    held = _held_back(resolved, kept)
+    steps = _steps(resolved, kept)
+    steps_an_epoch = steps // resolved["epochs"]
     an_epoch = _work(shape, resolved, kept, kept.used - held, steps_an_epoch)
     terms = costs.terms(
         shape, an_epoch.times(resolved["epochs"]), trained, is_full=method == recipe.FULL
@@ -166,6 +172,15 @@ def parts(base: Base, method: str, resolved: dict, kept: Kept, rates: dict) -> d
         ANSWERS: _answer_seconds(shape, kept, rates, looks, training + validation),
         SAVING: _saving_seconds(base, method, resolved, rates, looks, training + validation),
     }
+
+
+def _held_back(resolved: dict, kept: Kept) -> int:
+    return min(recipe.validation_count(kept.examples, resolved["validation_share"]), kept.used // 2)
+
+
+def _steps(resolved: dict, kept: Kept) -> int:
+    trained = kept.used - _held_back(resolved, kept)
+    return resolved["epochs"] * max(1, math.ceil(trained / resolved["batch_size"]))
 
 
 def _work(shape: Shape, resolved: dict, kept: Kept, examples: float, times: float = 1) -> Work:
@@ -244,10 +259,11 @@ def trained_parameters(base: Base | Preset, method: str, rank: int) -> int:
 # --- memory and disk ----------------------------------------------------------------------------
 def memory_bytes(
     base: Base | Preset, method: str, row_tokens: float, rank: int = USUAL_RANK,
-    kept: Kept | None = None, rates: dict | None = None,
+    kept: Kept | None = None, rates: dict | None = None, steps: int = 1,
 ) -> int:  # fmt: skip
-    """Libraries, weights (with gradients and optimiser where all are trained) and what one row leaves
-    behind on its way; without data it is one example, a quarter of which is its answer."""
+    """Libraries, weights (with gradients and optimiser where all are trained), what one row leaves behind on
+    its way, and what rows of other lengths leave with the allocator; without data it is one example,
+    a quarter of which is its answer."""
     found = rates or _measured()
     known = {"libraries": costs.LIBRARY_BYTES, **costs.KEPT_BYTES, **found.get("memory", {})}
     shape, trained = shape_of(base), trained_parameters(base, method, rank)
@@ -267,7 +283,8 @@ def memory_bytes(
         costs.LOGITS: labels * shape.vocabulary,
     }
     loading = 4 * base.parameters + base.size_bytes
-    return int(known["libraries"] + max(loading, state + costs.cost(row, known)))
+    left = costs.LEFT_BYTES * math.log2(max(1, steps))
+    return int(known["libraries"] + left + max(loading, state + costs.cost(row, known)))
 
 
 def disk(base: Base, method: str, resolved: dict) -> Disk:
@@ -380,7 +397,9 @@ def _lesson(job: Job, base: Base, metrics: dict, result: dict, rates: dict) -> L
         if told.get(part, 0) >= LEAST_SECONDS and done[part] > 0
     }
     row = row_tokens(numbers, kept)
-    memory = memory_bytes(base, job.method, row, rank_of(numbers), kept, rates)
+    memory = memory_bytes(
+        base, job.method, row, rank_of(numbers), kept, rates, _steps(numbers, kept)
+    )
     return Lesson(base.slug, job.method, times, metrics["peak_bytes"] / memory)
 
 

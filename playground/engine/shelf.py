@@ -185,8 +185,9 @@ class Shelf:
         """Import what loading needs, so that the first model does not wait for it."""
         import torch
 
-        if self.threads:
-            torch.set_num_threads(self.threads)
+        # Reading prompts is the line's: where a second thread has helpers of OpenMP too, there are more of
+        # them than cores, and none waits awake between two products.
+        torch.set_num_threads(1)
         import transformers
 
         from training.lm.decode import decoder  # noqa: F401

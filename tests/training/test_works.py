@@ -20,7 +20,7 @@ def test_the_guides_seven_kinds_are_there_each_with_advice():
 @pytest.mark.parametrize("key", works.WORKS)
 def test_the_playground_can_begin_with_what_a_kind_asks_for(key):
     talking = works.WORKS[key].talking
-    assert Parameters.parse(talking).as_dict() == talking
+    assert Parameters.parse(talking).as_dict() == Parameters().as_dict() | talking
 
 
 def test_one_right_answer_is_asked_for_greedily_and_a_draft_is_free():
