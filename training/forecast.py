@@ -315,13 +315,14 @@ def effect(base: Base, method: str, new: dict, old: dict, kept: tuple[Kept, Kept
     disks = disk(base, method, new).most_bytes, disk(base, method, old).most_bytes
     rates = measured()
     if kept and rates:
-        then, before = (
-            forecast(base, method, numbers, one, Machine(rates))
-            for numbers, one in zip((new, old), kept, strict=True)
-        )
+        pairs = tuple(zip((new, old), kept, strict=True))
+        then, before = (forecast(base, method, *one, Machine(rates)) for one in pairs)
         assert then and before
-        memory = then.memory_bytes / before.memory_bytes
-        return Effect(_ratio(then.seconds, before.seconds), memory, _ratio(*disks))
+        rows = (
+            memory_bytes(base, method, row_tokens(*one), rank_of(one[0]), one[1], rates)
+            for one in pairs
+        )
+        return Effect(_ratio(then.seconds, before.seconds), _ratio(*rows), _ratio(*disks))
     works = (passes(numbers) * _products(base, method, rank_of(numbers)) for numbers in (new, old))
     is_known = all(new.get(key) == old.get(key) for key in ROW_KNOBS)
     time_ratio = None if new["max_length"] != old["max_length"] else _ratio(*works)
