@@ -19,9 +19,8 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from playground import homes
-from playground.conversations import checked_system_prompt
 from playground.models import Batch, BatchQuestion
-from playground.parameters import Parameters
+from playground.parameters import Parameters, checked_system_prompt
 from training import leases, registry, tasks
 from training.datasets import editing, holding, questions, room, store
 from training.datasets.choices import Choices

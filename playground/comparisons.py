@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from playground import conversations, homes
 from playground.homes import Choices
 from playground.models import Comparison, Contender, Reply, Round
-from playground.parameters import Parameters
+from playground.parameters import Parameters, checked_system_prompt
 from training import chat
 from training.errors import UserError
 
@@ -42,7 +42,7 @@ class Question:
         """
         return cls(
             text=conversations.checked_text(form.get("text", "") if text is None else text),
-            system_prompt=conversations.checked_system_prompt(form.get("system_prompt", "")),
+            system_prompt=checked_system_prompt(form.get("system_prompt", "")),
             parameters=Parameters.parse(dict(form.items())),
             is_blind=bool(form.get("blind")),
         )

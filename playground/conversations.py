@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from playground import homes
 from playground.models import Conversation, Message
-from playground.parameters import MAX_SYSTEM_PROMPT, MAX_TEXT, Parameters
+from playground.parameters import MAX_TEXT, Parameters, checked_system_prompt
 from training import chat
 from training.errors import UserError
 
@@ -210,13 +210,6 @@ def checked_text(text: str) -> str:
         raise UserError("text_empty")
     if len(text) > MAX_TEXT:
         raise UserError("text_too_long", length=len(text), limit=MAX_TEXT)
-    return text
-
-
-def checked_system_prompt(text: str) -> str:
-    """Raises: UserError("system_prompt_too_long")."""
-    if len(text) > MAX_SYSTEM_PROMPT:
-        raise UserError("system_prompt_too_long", length=len(text), limit=MAX_SYSTEM_PROMPT)
     return text
 
 

@@ -81,3 +81,10 @@ def _stops(raw: object) -> tuple[str, ...]:
     if not all(isinstance(stop, str) and 0 < len(stop) <= MAX_STOP_LENGTH for stop in stops):
         raise UserError("stop_wrong", most=MAX_STOPS, length=MAX_STOP_LENGTH)
     return tuple(stops)
+
+
+def checked_system_prompt(text: str) -> str:
+    """Raises: UserError("system_prompt_too_long")."""
+    if len(text) > MAX_SYSTEM_PROMPT:
+        raise UserError("system_prompt_too_long", length=len(text), limit=MAX_SYSTEM_PROMPT)
+    return text

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
 
-from playground.conversations import checked_system_prompt
 from playground.models import Preset
-from playground.parameters import Parameters
+from playground.parameters import Parameters, checked_system_prompt
 from training.errors import UserError
 
 if TYPE_CHECKING:
