@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Router, Schema
 
 from playground import client, homes
+from playground.at_once import AtOnce
 from playground.client import Delta, Done, Event, Trimmed
 from playground.completions import Completion, Order, Reply
 from playground.parameters import Parameters
@@ -23,11 +23,10 @@ from training.models import TunedModel
 
 log = logging.getLogger(__name__)
 router = Router(tags=["models"])
-MAX_ANSWERS = 4
-"""Answers that the programs of one user may have under way at once."""
+answers = AtOnce(4)
+"""Of a user's programs."""
 QUIET_SECONDS = 5
 """A stream that has nothing to say shows this often that it lives, so that no proxy cuts it."""
-live_answers: Counter[object] = Counter()
 
 
 class Loaded(Schema):
@@ -92,9 +91,7 @@ async def _answer(
 
     Raises: UserError("too_many_answers"), and those of client.stream.
     """
-    if live_answers[owner] >= MAX_ANSWERS:
-        raise UserError("too_many_answers", limit=MAX_ANSWERS)
-    live_answers[owner] += 1
+    answers.take(owner)
     heard: asyncio.Queue[Event | Exception] = asyncio.Queue()
     listening = asyncio.create_task(_listen(client.stream(name, messages, parameters), heard))
     try:
@@ -107,7 +104,7 @@ async def _answer(
                 raise event
             yield event
     finally:
-        live_answers[owner] -= 1
+        answers.give_back(owner)
         listening.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await listening

@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,15 +23,14 @@ from django.conf import settings
 from django.db.models import Model
 
 from playground import client
+from playground.at_once import AtOnce
 from training import wording
 from training.errors import UserError
 
 log = logging.getLogger(__name__)
 SIGNED_OUT, NOT_FOUND = 4401, 4404
-MAX_ANSWERS = 2
-"""Answers that one user may have under way at once, over all sockets of this process; the columns of
-a comparison are one."""
-live_answers: Counter[object] = Counter()
+answers = AtOnce(2)
+"""Of all sockets; the columns of a comparison are one."""
 under_way: set[str] = set()
 """Conversations and comparisons that are being answered, in whichever tab."""
 
@@ -136,9 +134,7 @@ class OwnConsumer(AsyncJsonWebsocketConsumer):
         """
         if (self.generation and not self.generation.done()) or row.pk in under_way:
             raise UserError("answer_under_way")
-        if live_answers[row.owner_id] >= MAX_ANSWERS:
-            raise UserError("too_many_answers", limit=MAX_ANSWERS)
-        live_answers[row.owner_id] += 1
+        answers.take(row.owner_id)
         under_way.add(row.pk)
         return partial(_give_back, row.owner_id, row.pk)
 
@@ -169,9 +165,7 @@ class OwnConsumer(AsyncJsonWebsocketConsumer):
 
 def _give_back(owner: object, identity: str) -> None:
     under_way.discard(identity)
-    live_answers[owner] -= 1
-    if live_answers[owner] <= 0:
-        del live_answers[owner]
+    answers.give_back(owner)
 
 
 async def settled(generation: Coroutine, place: str) -> UserError | None:

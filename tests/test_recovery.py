@@ -57,7 +57,7 @@ def events(studio: Studio, job: str, kind: str) -> list[dict]:
     return [{"attempt": a, "step": s, **json.loads(d)} for a, s, d in found]
 
 
-def submit(studio: Studio, epochs: int = 60) -> str:
+def submit(studio: Studio, epochs: int = 25) -> str:
     file = studio.data / "examples.jsonl"
     lines = [
         json.dumps({"prompt": f"오늘 날씨 {i % 9}", "completion": "맑습니다"}, ensure_ascii=False)

@@ -14,7 +14,7 @@ from playground import comparisons
 from playground.comparisons import Question
 from playground.models import Comparison, Reply
 from playground.parameters import Parameters
-from playground.sockets import live_answers
+from playground.sockets import answers
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("tiny_catalogue")]
 GREEDY = Parameters(temperature=0, max_tokens=10)
@@ -70,7 +70,7 @@ async def test_all_models_answer_in_their_columns_and_the_answers_are_kept(
     ends = [frame for frame in frames if frame["type"] == "end"]
     assert sorted(frame["column"] for frame in ends) == [0, 1]
     assert not any(frame["error"] for frame in ends)
-    assert not live_answers
+    assert not answers.taken
 
 
 async def test_each_model_goes_on_from_its_own_answers(engine, browser, comparison):
@@ -144,7 +144,7 @@ async def test_stop_ends_all_columns_and_keeps_what_was_said(engine, browser, lo
         assert reply.content
         assert reply.usage["finish_reason"] == "stopped"
     engine.wait_until(lambda: engine.health()["streams"] == 0, 2)
-    assert not live_answers
+    assert not answers.taken
 
 
 async def test_closing_the_tab_stops_all_and_keeps_what_was_said(engine, browser, long_comparison):
@@ -153,7 +153,7 @@ async def test_closing_the_tab_stops_all_and_keeps_what_was_said(engine, browser
         await hear_both(socket)
     engine.wait_until(lambda: engine.health()["streams"] == 0, 2)
     assert all(reply.content for reply in await kept(long_comparison))
-    assert not live_answers
+    assert not answers.taken
 
 
 async def test_a_comparison_counts_as_one_answer_and_runs_once(engine, browser, long_comparison):
@@ -161,7 +161,7 @@ async def test_a_comparison_counts_as_one_answer_and_runs_once(engine, browser, 
     async with Socket(browser, long_comparison.pk) as socket:
         await socket.begin()
         await hear_both(socket)
-        assert live_answers[user] == 1
+        assert answers.taken[user] == 1
         async with Socket(browser, long_comparison.pk) as other_tab:
             await other_tab.begin()
             assert (await other_tab.hear())["code"] == "answer_under_way"

@@ -231,7 +231,7 @@ async def test_what_is_wrong_is_named_before_anything_is_begun(
     assert set(error) == {"message", "type", "param", "code"} and error["message"]
     assert error["param"] == param and error["type"] == "invalid_request_error"
     assert code is None or error["code"] == code
-    assert not door.live_answers.total()
+    assert not door.answers.taken
 
 
 @pytest.mark.parametrize("code", ["engine_away"])
@@ -252,7 +252,7 @@ async def test_what_changes_nothing_is_taken(engine, program):
 
 
 async def test_one_users_programs_have_some_answers_at_once(program, user):
-    door.live_answers[user.pk] = door.MAX_ANSWERS
+    door.answers.taken[user.pk] = door.answers.most
     try:
         for stream in (False, True):
             refused = await program.ask(stream=stream)
@@ -260,7 +260,7 @@ async def test_one_users_programs_have_some_answers_at_once(program, user):
             error = refused.json()["error"]
             assert (error["code"], error["type"]) == ("too_many_answers", "rate_limit_error")
     finally:
-        del door.live_answers[user.pk]
+        del door.answers.taken[user.pk]
 
 
 # --- streams ------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ async def test_an_error_on_the_way_ends_the_stream(program, monkeypatch, error, 
     assert json.loads(piece[6:])["choices"][0]["delta"] == {"content": "반"}
     said = json.loads(last[6:])["error"]
     assert said["code"] == code and said["message"]
-    assert not door.live_answers.total()
+    assert not door.answers.taken
 
 
 async def test_an_error_before_the_first_word_has_a_status(program, monkeypatch):
@@ -307,7 +307,7 @@ async def test_an_error_before_the_first_word_has_a_status(program, monkeypatch)
     assert (await program.ask(stream=True)).status_code == 503
     pretend(monkeypatch, RuntimeError("odd"))
     assert (await program.ask(stream=True)).status_code == 500
-    assert not door.live_answers.total()
+    assert not door.answers.taken
 
 
 async def test_whoever_hangs_up_ends_the_answer(engine, program, settings, roomy_base):
@@ -319,7 +319,7 @@ async def test_whoever_hangs_up_ends_the_answer(engine, program, settings, roomy
     await frames.aclose()
     del frames, answer
     await asyncio.to_thread(engine.wait_until, lambda: engine.health()["streams"] == 0)
-    assert not door.live_answers.total()
+    assert not door.answers.taken
 
 
 def test_a_public_name_leads_back_to_the_same_model(db, tuned, user):

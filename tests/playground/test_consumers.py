@@ -12,7 +12,7 @@ from django.test import Client
 
 from playground import conversations
 from playground.models import Conversation
-from playground.sockets import live_answers
+from playground.sockets import answers
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("tiny_catalogue")]
 GREEDY = {"temperature": 0, "max_tokens": 10}
@@ -155,7 +155,7 @@ async def test_stop_keeps_what_was_said(engine, browser, conversation, endless):
     assert message["usage"]["completion_tokens"] > 0
     assert (await kept(conversation))[1] == ("assistant", message["content"])
     engine.wait_until(lambda: engine.health()["streams"] == 0, 2)
-    assert not live_answers
+    assert not answers.taken
 
 
 async def test_closing_the_tab_stops_the_generation_and_keeps_what_was_said(
@@ -166,7 +166,7 @@ async def test_closing_the_tab_stops_the_generation_and_keeps_what_was_said(
         await socket.hear_until("delta")
     engine.wait_until(lambda: engine.health()["streams"] == 0, 2)
     assert [role for role, _ in await kept(conversation)] == ["user", "assistant"]
-    assert not live_answers
+    assert not answers.taken
 
 
 async def test_one_answer_at_a_time_in_a_conversation(engine, browser, conversation, endless):
@@ -196,7 +196,7 @@ async def test_a_user_has_two_answers_under_way_at_most(engine, browser, user, e
     finally:
         for socket in sockets:
             await socket.__aexit__()
-    assert not live_answers
+    assert not answers.taken
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ async def test_what_is_out_of_bounds_is_refused_with_words(
     assert (refused["type"], refused["code"], refused["refused"]) == ("error", code, True)
     assert refused["what"] and refused["cure"]
     assert await kept(conversation) == []
-    assert not live_answers
+    assert not answers.taken
 
 
 @pytest.mark.parametrize("asked, chosen, words", [

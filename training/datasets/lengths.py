@@ -14,6 +14,8 @@ from training.chat import Encoded
 from training.datasets import bins
 
 Pairs = Iterable[tuple[int, int]]
+LONGER_OF_THREE = 0.5 ** (1 / 3)
+"""Part of all lengths that the longest of three exceeds as often as not."""
 
 
 @dataclass
@@ -50,7 +52,10 @@ class Tally:
         """
         return {
             **_facts(self.answered + self.unanswered),
-            "answers": _facts(self.answers),
+            "answers": {
+                **_facts(self.answers),
+                "of_three": bins.at_share(self.answers, LONGER_OF_THREE),
+            },
             "answered": sorted(self.answered.items()),
             "unanswered": sorted(self.unanswered.items()),
             "firsts": sorted(self.firsts.items()),
@@ -94,7 +99,7 @@ class Kept:
     labels: int = 0
     """Tokens that are trained, about."""
     answer: int = 0
-    """Tokens of the middle one of all answers."""
+    """Tokens of the longest of three answers, as a rule."""
     shares: tuple[tuple[int, float], ...] = ()
     """Part of the tokens that so many examples have in common with one another, by how many."""
 
@@ -113,6 +118,7 @@ def kept(result: dict, limit: int, *, drops: bool = False) -> Kept:
     whole = [(length, times) for length, times in answered if length <= limit]
     over, without = _total(answered) - _total(whole), _total(result["unanswered"])
     lost = 0 if drops else _beyond(result["firsts"], limit - 1)
+    answers = result["answers"]
     trimmed = 0 if drops else over - lost
     return Kept(
         examples=result["count"],
@@ -124,8 +130,8 @@ def kept(result: dict, limit: int, *, drops: bool = False) -> Kept:
         tokens=sum(length * times for length, times in whole) + trimmed * limit,
         longest_used=limit if trimmed else max((length for length, _times in whole), default=0),
         squares=sum(length**2 * times for length, times in whole) + trimmed * limit**2,
-        labels=result["answers"]["tokens"] * (_total(whole) + trimmed) // max(1, _total(answered)),
-        answer=result["answers"]["median"],
+        labels=answers["tokens"] * (_total(whole) + trimmed) // max(1, _total(answered)),
+        answer=answers.get("of_three", answers["median"]),  # older counts have none
         shares=tuple((int(size), share) for size, share in result.get("shared", [])),
     )
 

@@ -41,15 +41,27 @@ def main() -> int:
     os.nice(5)  # pages and chat stay quick beside a training
     import torch
 
+    if threads := int(os.environ.get("DADEUM_THREADS") or 0):
+        torch.set_num_threads(threads)
+    return train(arguments.run, arguments.attempt)
+
+
+def train(folder: Path, attempt: int) -> int:
+    """Return the exit code of an attempt at the run in a folder."""
     from training.errors import UserError
     from training.lm.load import is_short_of_memory
     from training.trainer import order as orders
     from training.trainer.train import Run, Stopped
     from training.trainer.world import World
 
-    if threads := int(os.environ.get("DADEUM_THREADS") or 0):
-        torch.set_num_threads(threads)
-    order = orders.Order.read(arguments.run, arguments.attempt)
+    told = sys.stdout
+
+    def refuse(error: UserError) -> int:
+        sys.stdout = told  # what one alone met the others can't tell
+        orders.say("error", **error.as_dict())
+        return orders.EXIT_USER_ERROR
+
+    order = orders.Order.read(folder, attempt)
     order.folder.mkdir(exist_ok=True)
     try:
         world = World.join()
@@ -74,14 +86,6 @@ def main() -> int:
         traceback.print_exc()
         return refuse(UserError("disk_full"))
     return 0
-
-
-def refuse(error) -> int:
-    from training.trainer import order as orders
-
-    sys.stdout = sys.__stdout__  # what one alone met the others can't tell
-    orders.say("error", **error.as_dict())
-    return orders.EXIT_USER_ERROR
 
 
 def is_disk_full(error: Exception) -> bool:
