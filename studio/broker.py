@@ -21,6 +21,8 @@ from kombu.utils.encoding import bytes_to_str, str_to_bytes
 from kombu.utils.json import dumps, loads
 
 KEPT_MESSAGES = 200
+ATTENTION_SECONDS = 0.2
+"""After which a worker that waits for messages looks whether it is to stop."""
 
 
 class Channel(filesystem.Channel):
@@ -88,3 +90,7 @@ class Channel(filesystem.Channel):
 
 class Transport(filesystem.Transport):
     Channel = Channel
+
+    def drain_events(self, connection, timeout: float | None = None) -> None:
+        """Raises: socket.timeout after ATTENTION_SECONDS at the latest, where there is a timeout."""
+        super().drain_events(connection, timeout and min(timeout, ATTENTION_SECONDS))

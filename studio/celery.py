@@ -51,6 +51,7 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_enable_remote_control=False,
     worker_send_task_events=False,
+    worker_timer_precision=0.2,  # seconds that a stop waits for its timer
     timezone=settings.TIME_ZONE,
 )
 app.autodiscover_tasks(["training"])

@@ -11,10 +11,16 @@ pytestmark = pytest.mark.journey
 CHILDREN = ("uvicorn", "playground.engine", "-Q heavy", "-Q light")
 
 
-@pytest.fixture
-def studio(tmp_path):
-    with Studio(tmp_path / "data") as running:
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    with Studio(tmp_path_factory.mktemp("up") / "data") as running:
         yield running
+
+
+def start_anew(studio: Studio) -> None:
+    studio.log.write_text("")
+    studio.start()
+    assert studio.answers()
 
 
 def test_it_prints_the_address_and_a_setup_link_that_works(studio):
@@ -31,14 +37,13 @@ def test_it_prints_the_address_and_a_setup_link_that_works(studio):
 def test_a_signal_stops_everything(studio, number):
     assert studio.stop(number) == 0
     assert not studio.processes()
+    start_anew(studio)
 
 
 def test_killing_up_leaves_no_orphan_and_it_starts_again(studio):
     studio.stop(signal.SIGKILL)
     wait_until(lambda: not studio.processes(), 30, "the end of all children")
-    studio.log.write_text("")
-    studio.start()
-    assert studio.answers()
+    start_anew(studio)
 
 
 @pytest.mark.parametrize("word", CHILDREN)

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from queue import Empty
 
 import pytest
@@ -64,6 +65,15 @@ def test_lanes_do_not_mix(connect):
         heavy.get(timeout=0.5)
     with connect() as connection, connection.SimpleQueue("light") as light:
         light.get(timeout=2).ack()
+
+
+def test_who_waits_for_messages_looks_up_soon(connect):
+    """A worker that is asked to stop while it waits stops with the next look."""
+    with connect() as connection, connection.SimpleQueue("light"):
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=20)
+        assert time.monotonic() - begun < 10
 
 
 def test_a_folder_that_was_taken_away_is_made_anew(connect, tmp_path):
