@@ -26,6 +26,8 @@ STABLE_SECONDS = 60
 MAX_PAUSE_SECONDS = 30
 GRACE_SECONDS = 25
 PORT_PATIENCE_SECONDS = 20
+ENDING = "ending"
+"""Stands in the lock while its holder is."""
 LOG_LIMIT_BYTES = 5_000_000
 FETCHER = "worker-light"
 
@@ -120,15 +122,19 @@ class Supervisor:
 
     # --- before ---------------------------------------------------------------------------------
     def _lock(self) -> None:
-        """One `up` a data folder; the lock goes with the process, whatever ends it."""
-        self.lock = (settings.DATA / "up.lock").open("w")
-        deadline = time.monotonic() + PORT_PATIENCE_SECONDS
+        """One `up` a data folder; the lock goes with the process, whatever ends it. One that is
+        ending is waited for."""
+        self.lock = (settings.DATA / "up.lock").open("a+")
+        begun = time.monotonic()
         while True:
             try:
                 fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.lock.truncate(0)
                 return
             except OSError:
-                if time.monotonic() > deadline:
+                self.lock.seek(0)
+                patience = PORT_PATIENCE_SECONDS if self.lock.read() == ENDING else 1
+                if time.monotonic() > begun + patience:
                     raise CannotStart(
                         f"다른 다듬이 이미 {settings.DATA} 폴더를 쓰고 있습니다. 그 다듬을 끄거나 DADEUM_DATA를 바꾸세요."
                     ) from None
@@ -207,6 +213,9 @@ class Supervisor:
     # --- after ----------------------------------------------------------------------------------
     def _stop(self) -> None:
         """Ask all to end (the worker writes a checkpoint), then end what is left."""
+        with contextlib.suppress(OSError):  # a full disk
+            self.lock.write(ENDING)
+            self.lock.flush()
         running = [child for child in self.children if child.process]
         for child in running:
             with contextlib.suppress(ProcessLookupError):

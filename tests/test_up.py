@@ -68,6 +68,13 @@ def test_a_second_up_on_the_same_data_says_so_in_one_line(studio, monkeypatch):
     assert str(studio.data) in ended.stderr and len(ended.stderr.strip().splitlines()) == 1
 
 
+def test_one_that_is_started_while_another_ends_waits_for_it(studio):
+    ending = studio.process
+    ending.send_signal(signal.SIGTERM)
+    start_anew(studio)
+    assert ending.wait(timeout=30) == 0
+
+
 def test_what_it_keeps_is_closed_to_others_on_the_machine(studio):
     assert studio.data.stat().st_mode & 0o007 == 0
     for name in ("dadeum.sqlite3", "secret_key", "setup_token", "logs/web.log", "up.lock"):
