@@ -27,7 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-ASKED, TOGETHER = 120, 60
+ASKED = 120
 LETTERS = 16
 """Of a question at most."""
 SUBJECTS = {"0": "일상", "1": "이별", "2": "사랑"}
@@ -236,7 +236,6 @@ def measure(job, asked: list[dict], folder: Path) -> dict:
     import numpy as np
 
     from training.chat import Message
-    from training.lm import generate
     from training.trainer import batch
 
     store(folder, asked)
@@ -247,14 +246,8 @@ def measure(job, asked: list[dict], folder: Path) -> dict:
     job.best.see = lambda *args, **data: None
     job.validate()
     prompts = [job.renderer.prompt([Message("user", row["prompt"])]) for row in asked]
-    answers: list[str] = []
-    with job.trainable.answering():
-        for start in range(0, len(prompts), TOGETHER):
-            found = generate.greedy(
-                job.trainable.model, prompts[start : start + TOGETHER], max_tokens=16,
-                stop_ids=job.renderer.stop_ids,
-            )  # fmt: skip
-            answers += [job.renderer.decode(ids).strip() for ids in found]
+    found = job.trainable.answers(prompts, max_tokens=16, stop_ids=job.renderer.stop_ids)
+    answers = [job.renderer.decode(ids).strip() for ids in found]
     right = sum(a == row["completion"] for a, row in zip(answers, asked, strict=True))
     return {"loss": job.history["validation_loss"], "exact": right / len(asked)}
 

@@ -66,6 +66,7 @@ RATES = {
     },
     "forward": 0.4,
     "answer": {"calls": 8e-4, "reading weights": 3.5e-10},
+    "beginning": {"calls": 0.05, "copied": 1.5e-9},
     "load": {"start": 8.0, "parameters": 1e-9},
     "write": 2e-9,
     "memory": {"libraries": 4e8, "elements": 3.5, "attention": 0.2, "logits": 14.0},

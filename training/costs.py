@@ -139,6 +139,11 @@ def fit(rows: Sequence[Mapping[str, float]], costs: Sequence[float]) -> dict[str
     return {name: float(one) for name, one in zip(names, found / scale, strict=True)}
 
 
+def beginning_terms(shape: Shape) -> dict[str, float]:
+    """Return what answers take before they are read: all weights are copied."""
+    return {"calls": 1.0, "copied": float(shape.weights + shape.hidden * shape.vocabulary)}
+
+
 def answer_terms(shape: Shape) -> dict[str, float]:
     """Return what one more token of a few answers costs."""
     weights = shape.weights + shape.hidden * shape.vocabulary

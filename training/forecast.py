@@ -211,7 +211,8 @@ def _answer_seconds(shape: Shape, kept: Kept, rates: dict, looks: int, seconds: 
     prompt = QUESTIONS * max(0, kept.tokens - kept.labels) / used
     reading = Work(prompt, QUESTIONS * kept.squares / used, 0, QUESTIONS, 1)
     terms = costs.terms(shape, reading, trained=0, is_full=False)
-    begin = rates["forward"] * costs.cost(terms, rates["step"])
+    begin = costs.cost(costs.beginning_terms(shape), rates["beginning"])
+    begin += rates["forward"] * costs.cost(terms, rates["step"])
     token = costs.cost(costs.answer_terms(shape), rates["answer"])
 
     def round_of(tokens: int) -> float:
@@ -418,10 +419,12 @@ def measured() -> dict | None:
 
 
 def _measured() -> dict:
+    """Return what was measured; nothing where an older version measured less."""
     try:
-        return json.loads((settings.DATA / "speed.json").read_text())
+        found = json.loads((settings.DATA / "speed.json").read_text())
     except (OSError, ValueError):
         return {}
+    return found if "beginning" in found else {}
 
 
 def _is_training() -> bool:

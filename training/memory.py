@@ -17,6 +17,12 @@ def limit_bytes() -> int:
     return min([psutil.virtual_memory().total, *_limits()])
 
 
+def free_bytes() -> int:
+    """Return how much more this process may take, about."""
+    taken = psutil.Process().memory_info().rss
+    return min(psutil.virtual_memory().available, limit_bytes() - taken)
+
+
 def is_near_limit(used_bytes: int) -> bool:
     return used_bytes >= NEAR * limit_bytes()
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from playground.engine.shelf import Shelf
-from training import lifeline, logs
+from training import allocator, lifeline, logs
 
 
 def main() -> None:
@@ -24,10 +24,9 @@ def main() -> None:
     options = parser.parse_args()
     if len(os.fsencode(options.socket)) > 107:
         parser.error("--socket: the path is longer than 107 bytes")
-    # Threads that spin for each other make a token 15 times slower while a training runs beside.
-    # Those of libgomp stay awake for some 50 µs, which is longer than from one product to the next.
+    # threads that spin for each other make a token 15 times slower while a training runs beside
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    os.environ.setdefault("GOMP_SPINCOUNT", allocator.SPINS)
     os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     # Threads may be deep in torch: once uvicorn has closed its connections, leave at once.
     # uvicorn raises the caught signal again when it is done, which ends up here.

@@ -5,7 +5,9 @@ import torch
 
 from tests.training.test_fast import adapted, build
 from training.costs import FAST
-from training.lm.decode.decoder import PIECE, Decoder, Stream
+from training.lm import generate
+from training.lm.decode import answers
+from training.lm.decode.decoder import MOST, PIECE, Decoder, Stream
 from training.lm.decode.loops import PAGE
 from training.lm.decode.weights import read_adapter
 
@@ -107,7 +109,9 @@ def test_the_next_turn_does_not_pay_for_the_history(tmp_path):
 
 
 def test_a_stream_waits_until_there_is_room():
-    decoder = Decoder(rounded("llama"), is_int8=False, threads=1, tokens=1)
+    model = rounded("llama")
+    most = model.config.max_position_embeddings
+    decoder = Decoder(model, is_int8=False, threads=1, tokens=most)
     pages = decoder.cache.count
     first = decoder.admit(ids(pages * PAGE - 200), None, "", 64)
     assert first
@@ -125,3 +129,27 @@ def test_int8_is_near(monkeypatch):
     assert (read(decoder, stream).log_softmax(-1) - exact).abs().max() < 0.1
     logits = decoder.step([stream], [9])[0].log_softmax(-1)
     assert (logits - expected(model, [*prompt, 9]).log_softmax(-1)).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("family", sorted(FAST))
+def test_a_model_that_is_trained_answers_as_transformers_would(family, method, tmp_path):
+    """More questions than go through at once; in full, so that rounding decides nothing."""
+    model = rounded(family)
+    lora = adapted(model) if method == "lora" else None
+    prompts = [ids(length, seed=length) for length in range(3, 3 + MOST + 3)]
+    asked = {"max_tokens": 12, "stop_ids": {2}, "should_stop": lambda: False}
+    with torch.inference_mode():
+        expected = generate.greedy(lora or model, prompts, **asked, together=False)
+    assert answers.greedy(model, lora, prompts, **asked) == expected
+    asked["stop_ids"] = {2, expected[0][4]}
+    found = answers.greedy(model, lora, prompts[:2], **asked)
+    assert found[0] == expected[0][: expected[0].index(expected[0][4])]
+
+
+def test_answers_that_are_broken_off_are_told_as_far_as_they_came():
+    calls = iter([False] * 4 + [True] * 100)
+    model, prompts = rounded("llama"), [ids(5), ids(9, 2)]
+    asked = {"max_tokens": 12, "stop_ids": (), "should_stop": lambda: next(calls)}
+    found = answers.greedy(model, None, prompts, **asked)
+    assert 0 < len(found[0]) < 12

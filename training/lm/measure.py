@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,8 +107,9 @@ class Measurement:
         self.drawn = random.Random(7)
         self.steps: list[tuple[dict, float]] = []
         """Terms of a step, and its seconds; the others alike."""
-        self.peaks: list[tuple[dict, float]] = []
         self.loads: list[tuple[dict, float]] = []
+        self.beginnings: list[tuple[dict, float]] = []
+        """Of answers."""
         self.answers: list[tuple[dict, float]] = []
         self.forwards: list[float] = []
         """Seconds of a pass forward for each of a step."""
@@ -126,6 +126,7 @@ class Measurement:
             "step": fit(self.steps),
             "forward": sorted(self.forwards)[len(self.forwards) // 2],
             "answer": fit(self.answers),
+            "beginning": fit(self.beginnings),
             "load": fit(self.loads),
             "write": self._write_seconds(run),
             "memory": {"libraries": self.libraries, **_memory_elsewhere()},
@@ -135,11 +136,9 @@ class Measurement:
         """Return what a number weighs while a row goes through."""
         setting = (BIG, "lora", 16)
         run = self._run(*setting)
-        for one in BATCHES:
-            if one.setting == setting:
-                self._measure_step(run, one)
-        known = [(terms, size) for terms, size in self.peaks if size > 0]
-        return fit(known) if len(known) == len(self.peaks) else dict(costs.KEPT_BYTES)
+        peaks = [self._peak(run, one) for one in BATCHES if one.setting == setting]
+        is_told = all(size > 0 for _, size in peaks)
+        return fit(peaks) if is_told else dict(costs.KEPT_BYTES)
 
     def _facts(self) -> dict:
         from training.lm.load import device
@@ -208,17 +207,26 @@ class Measurement:
         for _ in range(ROUNDS + 1):
             run.corpus = self._corpus(one.examples, one.length, one.trained, SHAPES[one.model])
             terms = self._terms(run, one)
-            with Peak() as peak:
-                seconds = timed(lambda: run.one_step(indices))
-            found.append((seconds / terms[costs.PRODUCTS], seconds, terms, peak.bytes))
-        _, seconds, terms, _ = min(found[1:], key=lambda each: each[0])  # the first one warms up
+            seconds = timed(lambda: run.one_step(indices))
+            found.append((seconds / terms[costs.PRODUCTS], seconds, terms))
+        _, seconds, terms = min(found[1:], key=lambda each: each[0])  # the first one warms up
         self.steps.append((terms, seconds))
         if one.model == BIG and one.setting[1:] == ("lora", 16):
             packs = list(run._packs(indices))
             forward = min(timed(lambda: run.forward(packs)) for _ in range(2))
             self.forwards.append(forward / seconds)
-            kept = {name: terms[name] for name in costs.KEPT_BYTES}
-            self.peaks.append((kept, max(each[3] for each in found)))
+
+    def _peak(self, run: "Run", one: Batch) -> tuple[dict[str, float], int]:
+        """Return the terms of a step that take memory, and the most that it took."""
+        import numpy as np
+
+        run.corpus = self._corpus(one.examples, one.length, one.trained, SHAPES[one.model])
+        terms, indices, found = self._terms(run, one), np.arange(one.examples), []
+        for _ in range(2):
+            with Peak() as peak:
+                run.one_step(indices)
+            found.append(peak.bytes)
+        return {name: terms[name] for name in costs.KEPT_BYTES}, max(found)
 
     def _terms(self, run: "Run", one: Batch) -> dict[str, float]:
         import numpy as np
@@ -237,17 +245,15 @@ class Measurement:
         return costs.terms(SHAPES[one.model], work, trained, is_full=one.method == costs.FULL)
 
     def _measure_answers(self, run: "Run", shape: costs.Shape) -> None:
-        """Time one token more of three answers."""
-        from training.lm import generate
-
+        """Time what three answers take to begin, and one token more of them."""
         prompts = [[self.drawn.randrange(1, shape.vocabulary) for _ in range(32)] for _ in range(3)]
 
-        def answer(tokens: int) -> None:
-            with run.trainable.answering():
-                generate.greedy(run.trainable.model, prompts, max_tokens=tokens, stop_ids=())
+        def answer(tokens: int) -> float:
+            return timed(lambda: run.trainable.answers(prompts, max_tokens=tokens, stop_ids=()))
 
         answer(1)
-        one, many = (timed(partial(answer, tokens)) for tokens in (1, 1 + ANSWER_TOKENS))
+        one, many = (min(answer(tokens) for _ in range(2)) for tokens in (1, 1 + ANSWER_TOKENS))
+        self.beginnings.append((costs.beginning_terms(shape), one))
         self.answers.append((costs.answer_terms(shape), max(1e-6, many - one) / ANSWER_TOKENS))
 
     def _write_seconds(self, run: "Run") -> float:

@@ -1,21 +1,24 @@
 """A base model made ready to be trained: LoRA by PEFT or all weights, packed attention, precision."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from training import gate
+from training import gate, memory
 from training.errors import UserError
-from training.lm import attention, tight
+from training.lm import attention, generate, tight
+from training.lm.decode import answers
 from training.lm.fast.decoder import KINDS, Decoder, Row, Unknown
 from training.lm.load import device, is_short_of_memory
 from training.lm.speed import training_dtype
 
 LORA, FULL = "lora", "full"
+COPY_SHARE = 0.25
+"""Of the free memory, which a copy of the weights may take to answer questions."""
 PACKABLE = KINDS
 """Model types whose layers are all plain attention, each with a test that packing changes nothing.
 Others (convolutions or states that cross examples, soft-capped scores, sinks) go one by one."""
@@ -77,8 +80,31 @@ class Trainable:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
+    def answers(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_tokens: int,
+        stop_ids: Collection[int],
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> list[list[int]]:
+        """Return the likeliest continuation of each prompt, without the stop id."""
+        asked: Any = {"max_tokens": max_tokens, "stop_ids": stop_ids, "should_stop": should_stop}
+        if self.decoder and self.uses_bf16 and self._can_be_copied:
+            lora = self.model if self._causal is not self.model else None
+            with suppress(Unknown):
+                return answers.greedy(self._causal, lora, prompts, **asked)
+        with self._answering():
+            return generate.greedy(self.model, prompts, **asked, together=self.is_packable)
+
+    @property
+    def _can_be_copied(self) -> bool:
+        """Whether all weights in bf16 take a small part of the memory that is free."""
+        size = 2 * sum(parameter.numel() for parameter in self.model.parameters())
+        return size < COPY_SHARE * memory.free_bytes()
+
     @contextmanager
-    def answering(self) -> Iterator[None]:
+    def _answering(self) -> Iterator[None]:
         """Let the model generate for a while: packed attention knows no cache of earlier tokens."""
         self.model.eval()
         if self.is_packable:

@@ -9,7 +9,6 @@ import numpy as np
 
 from training.chat import Example, Message, Renderer
 from training.datasets import store
-from training.lm import generate
 from training.lm.trainable import Trainable
 from training.trainer.batch import Corpus
 from training.trainer.order import Order, say
@@ -68,15 +67,9 @@ class Probe:
         def is_over() -> bool:
             return should_stop() or time.monotonic() - begun > SECONDS
 
-        with self.trainable.answering():
-            found = generate.greedy(
-                self.trainable.model,
-                self.prompts,
-                max_tokens=MAX_TOKENS,
-                stop_ids=self.renderer.stop_ids,
-                should_stop=is_over,
-                together=self.trainable.is_packable,
-            )
+        found = self.trainable.answers(
+            self.prompts, max_tokens=MAX_TOKENS, stop_ids=self.renderer.stop_ids, should_stop=is_over
+        )
         self.answered_at = time.monotonic()
         self.cost_seconds = self.answered_at - begun
         if not should_stop():

@@ -34,7 +34,8 @@ MOST = 16
 WIDENED = 2**21
 """Weights that are widened at once."""
 CACHE_TOKENS = 32_768
-"""Which the cache holds at least, for all streams together and what they said before."""
+"""Which the cache holds, for all streams together and what they said before; more where the context
+is longer."""
 
 
 @dataclass(eq=False)
@@ -62,12 +63,13 @@ class Stream:
 
 
 class Decoder:
-    def __init__(self, causal: Any, *, is_int8: bool, threads: int, tokens: int = CACHE_TOKENS):
-        """`causal` is a model of transformers, whose weights are copied. Raises: Unknown."""
+    def __init__(self, causal: Any, *, is_int8: bool, threads: int, tokens: int = 0):
+        """`causal` is a model of transformers, whose weights are copied; with `tokens` the cache holds
+        so many. Raises: Unknown."""
         self.model = model = Model(causal, is_int8)
         self.kind = torch.bfloat16 if is_int8 else torch.float32
         shape = model.shape
-        tokens = max(tokens, model.context_length)
+        tokens = tokens or max(CACHE_TOKENS, model.context_length)
         self.cache = Pages(
             math.ceil(tokens / PAGE), model.layers, shape.key_heads, shape.size, self.kind
         )

@@ -1,6 +1,6 @@
 """A model of transformers as the arrays that the loops read: bfloat16 as it is, or int8."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,9 +200,17 @@ def read_adapter(folder: Path, model: Model) -> Adapter:
     plain = told.get("peft_type", "LORA") == "LORA" and told.get("bias", "none") == "none"
     if not plain or told.get("use_dora") or told.get("rank_pattern") or told.get("alpha_pattern"):
         raise Unknown("the adapter")
-    rank, found = int(told["r"]), load_file(folder / "adapter_model.safetensors")
+    rank = int(told["r"])
     root = rank**0.5 if told.get("use_rslora") else rank
-    scale, used = float(told["lora_alpha"]) / root, 0
+    found = load_file(folder / "adapter_model.safetensors")
+    return adapter_of(found, rank, float(told["lora_alpha"]) / root, model)
+
+
+def adapter_of(
+    found: Mapping[str, torch.Tensor], rank: int, scale: float, model: Model
+) -> Adapter:
+    """Take the numbers of a LoRA by the names that PEFT writes. Raises: Unknown."""
+    used = 0
     config = model.config
     heads = config.num_attention_heads * model.shape.size
     keys = config.num_key_value_heads * model.shape.size
@@ -228,8 +236,8 @@ def read_adapter(folder: Path, model: Model) -> Adapter:
                     used += 2
                 if tuple(down.shape) != (rank, width) or tuple(up.shape) != (rows, rank):
                     raise Unknown("the adapter's shapes")
-                downs.append(down.float())
-                ups.append(up.float() * scale)
+                downs.append(down.detach().float())
+                ups.append(up.detach().float() * scale)
             parts += [torch.cat(downs).flatten(), torch.cat(ups).flatten()]
     if used != len(found):
         raise Unknown("the adapter's layers")
