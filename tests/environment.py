@@ -20,6 +20,9 @@ os.environ["DADEUM_DEBUG"] = "1"
 os.environ.setdefault(
     "NUMBA_CACHE_DIR", str(HERE.parent / "data" / "compiled")
 )  # as set-up left it
+os.environ["GOMP_SPINCOUNT"] = (
+    "1000"  # tests run side by side: who waits for a core shall not take one
+)
 atexit.register(shutil.rmtree, os.environ["DADEUM_DATA"], ignore_errors=True)
 
 from studio import catalogue  # noqa: E402 - it takes the settings above

@@ -80,7 +80,7 @@ class Studio:
 
     def __enter__(self) -> "Studio":
         self.data.mkdir(parents=True, exist_ok=True)
-        if not (self.data / "speed.json").exists():  # else each would measure for half a minute
+        if not (self.data / "speed.json").exists():  # else each would measure for most of a minute
             making.measured(self.data)
         self.manage("migrate", "--verbosity", "0")
         return self.start()

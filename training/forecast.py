@@ -216,7 +216,7 @@ def _answer_seconds(shape: Shape, kept: Kept, rates: dict, looks: int, seconds: 
     token = costs.cost(costs.answer_terms(shape), rates["answer"])
 
     def round_of(tokens: int) -> float:
-        return min(ANSWER_SECONDS, begin + token * min(ANSWER_TOKENS, tokens))
+        return begin + min(ANSWER_SECONDS, token * min(ANSWER_TOKENS, tokens))
 
     usual = round_of(kept.answer + 1)
     between = min(max(0, looks - 2), seconds / (ANSWER_SHARE * max(usual, 1e-3)))

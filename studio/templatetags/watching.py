@@ -14,5 +14,6 @@ def language_of(text: str) -> str:
 
 @register.filter
 def brief(value: float) -> str:
-    """Write a number with three digits: 0.000187."""
-    return plain(float(f"{float(value):.3g}")) or "0"
+    """Write a number with three digits, a tiny one with two: 0.000187, 0.00000017."""
+    digits = 3 if abs(value) >= 1e-5 else 2
+    return plain(float(f"{float(value):.{digits}g}")) or "0"

@@ -147,9 +147,10 @@ def test_a_model_that_is_trained_answers_as_transformers_would(family, method, t
     assert found[0] == expected[0][: expected[0].index(expected[0][4])]
 
 
-def test_answers_that_are_broken_off_are_told_as_far_as_they_came():
-    calls = iter([False] * 4 + [True] * 100)
+def test_answers_that_take_too_long_end_where_they_are_but_not_before_a_token():
     model, prompts = rounded("llama"), [ids(5), ids(9, 2)]
-    asked = {"max_tokens": 12, "stop_ids": (), "should_stop": lambda: next(calls)}
-    found = answers.greedy(model, None, prompts, **asked)
-    assert 0 < len(found[0]) < 12
+    asked = {"max_tokens": 12, "stop_ids": (), "should_stop": lambda: False}
+    late = iter([False, False, True])
+    found = answers.greedy(model, None, prompts, **asked, is_late=lambda: next(late))
+    assert [len(one) for one in found] == [3, 3]
+    assert answers.greedy(model, None, prompts, **asked | {"should_stop": lambda: True}) == [[], []]

@@ -230,7 +230,7 @@ def test_without_data_only_what_does_not_hang_on_it_is_said(base):
 
 
 def test_a_machine_measures_itself_once_at_a_time(data, base, monkeypatch):
-    """With the real measurement: half a minute of real steps."""
+    """With the real measurement, of real steps."""
     (data / "speed.json").unlink()
     with (data / "speed.asked").open("a") as asked:
         fcntl.flock(asked, fcntl.LOCK_EX)

@@ -87,15 +87,20 @@ class Trainable:
         max_tokens: int,
         stop_ids: Collection[int],
         should_stop: Callable[[], bool] = lambda: False,
+        is_late: Callable[[], bool] = lambda: False,
     ) -> list[list[int]]:
-        """Return the likeliest continuation of each prompt, without the stop id."""
-        asked: Any = {"max_tokens": max_tokens, "stop_ids": stop_ids, "should_stop": should_stop}
+        """Return the likeliest continuation of each prompt, without the stop id; as far as it came when
+        asked to stop, or when it is late after a token."""
+        asked: Any = {"max_tokens": max_tokens, "stop_ids": stop_ids}
         if self.decoder and self.uses_bf16 and self._can_be_copied:
             lora = self.model if self._causal is not self.model else None
             with suppress(Unknown):
-                return answers.greedy(self._causal, lora, prompts, **asked)
+                return answers.greedy(
+                    self._causal, lora, prompts, **asked, should_stop=should_stop, is_late=is_late
+                )
+        asked |= {"should_stop": lambda: should_stop() or is_late(), "together": self.is_packable}
         with self._answering():
-            return generate.greedy(self.model, prompts, **asked, together=self.is_packable)
+            return generate.greedy(self.model, prompts, **asked)
 
     @property
     def _can_be_copied(self) -> bool:

@@ -16,7 +16,7 @@ from training.trainer.order import Order, say
 QUESTIONS = 3
 MAX_TOKENS = 64
 SECONDS = 8
-"""After which answers end where they are: on a busy or slow machine words take long."""
+"""After the first token, after which answers end where they are: on a busy or slow machine words take long."""
 LETTERS = 2000
 """Of a question and of an expected answer, as they are told."""
 COST_SHARE = 20
@@ -62,14 +62,17 @@ class Probe:
         """Answer all questions and tell the answers; none when asked to stop meanwhile."""
         if not self.prompts:
             return
-        begun = time.monotonic()
+        begun, spoken_at = time.monotonic(), 0.0
 
-        def is_over() -> bool:
-            return should_stop() or time.monotonic() - begun > SECONDS
+        def is_late() -> bool:
+            nonlocal spoken_at
+            spoken_at = spoken_at or time.monotonic()
+            return time.monotonic() - spoken_at > SECONDS
 
         found = self.trainable.answers(
-            self.prompts, max_tokens=MAX_TOKENS, stop_ids=self.renderer.stop_ids, should_stop=is_over
-        )
+            self.prompts, max_tokens=MAX_TOKENS, stop_ids=self.renderer.stop_ids,
+            should_stop=should_stop, is_late=is_late,
+        )  # fmt: skip
         self.answered_at = time.monotonic()
         self.cost_seconds = self.answered_at - begun
         if not should_stop():

@@ -21,9 +21,11 @@ def greedy(
     max_tokens: int,
     stop_ids: Collection[int],
     should_stop: Callable[[], bool],
+    is_late: Callable[[], bool] = lambda: False,
 ) -> list[list[int]]:
-    """Return the likeliest continuation of each prompt, without the stop id. `causal` is a model of
-    transformers, `lora` what PEFT has put around it, or None.
+    """Return the likeliest continuation of each prompt, without the stop id; as far as it came when
+    asked to stop, or when it is late after a token. `causal` is a model of transformers, `lora` what PEFT
+    has put around it, or None.
 
     Raises: Unknown where the loops do not know the model.
     """
@@ -53,6 +55,8 @@ def greedy(
             if token in stop_ids or len(found[place]) == max_tokens or is_full:
                 decoder.leave(stream)
                 del going[place]
+        if is_late():
+            break
     return found
 
 

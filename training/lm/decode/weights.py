@@ -206,9 +206,7 @@ def read_adapter(folder: Path, model: Model) -> Adapter:
     return adapter_of(found, rank, float(told["lora_alpha"]) / root, model)
 
 
-def adapter_of(
-    found: Mapping[str, torch.Tensor], rank: int, scale: float, model: Model
-) -> Adapter:
+def adapter_of(found: Mapping[str, torch.Tensor], rank: int, scale: float, model: Model) -> Adapter:
     """Take the numbers of a LoRA by the names that PEFT writes. Raises: Unknown."""
     used = 0
     config = model.config
