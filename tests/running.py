@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -35,12 +36,13 @@ def wait_until(check: Callable, seconds: float = 60, what: str = "it"):
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
+KEPT = tempfile.TemporaryDirectory(prefix="dadeum-migrated-")
 MIGRATED: list[Path] = []
 """A database with the tables and nothing in them, once there is one."""
 
 
 def copied(source: Path, target: Path) -> Path:
-    with sqlite3.connect(source) as one, sqlite3.connect(target) as other:
+    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
         one.backup(other)
     target.chmod(0o600)
     return target
@@ -107,7 +109,7 @@ class Studio:
             return
         self.manage("migrate", "--verbosity", "0")
         if is_fresh:
-            MIGRATED.append(copied(place, Path(tempfile.mkdtemp()) / place.name))
+            MIGRATED.append(copied(place, Path(KEPT.name) / place.name))
 
     def __exit__(self, *error: object) -> None:
         self.stop()

@@ -133,7 +133,7 @@ def test_int8_is_near(monkeypatch):
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("family", sorted(FAST))
-def test_a_model_that_is_trained_answers_as_transformers_would(family, method, tmp_path):
+def test_a_model_that_is_trained_answers_as_transformers_would(family, method):
     """More questions than go through at once; in full, so that rounding decides nothing."""
     model = rounded(family)
     lora = adapted(model) if method == "lora" else None

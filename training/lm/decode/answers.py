@@ -68,5 +68,4 @@ def _adapter(lora: Any, model: Model) -> Adapter:
         for place, parameter in lora.named_parameters()
         if ".lora_" in place
     }
-    root = told.r**0.5 if told.use_rslora else told.r
-    return adapter_of(found, told.r, told.lora_alpha / root, model)
+    return adapter_of(found, told.to_dict(), model)

@@ -200,15 +200,15 @@ def read_adapter(folder: Path, model: Model) -> Adapter:
     plain = told.get("peft_type", "LORA") == "LORA" and told.get("bias", "none") == "none"
     if not plain or told.get("use_dora") or told.get("rank_pattern") or told.get("alpha_pattern"):
         raise Unknown("the adapter")
+    found = load_file(folder / "adapter_model.safetensors")
+    return adapter_of(found, told, model)
+
+
+def adapter_of(found: Mapping[str, torch.Tensor], told: Mapping[str, Any], model: Model) -> Adapter:
+    """Take the numbers of a LoRA by the names that PEFT writes, with its configuration. Raises: Unknown."""
     rank = int(told["r"])
     root = rank**0.5 if told.get("use_rslora") else rank
-    found = load_file(folder / "adapter_model.safetensors")
-    return adapter_of(found, rank, float(told["lora_alpha"]) / root, model)
-
-
-def adapter_of(found: Mapping[str, torch.Tensor], rank: int, scale: float, model: Model) -> Adapter:
-    """Take the numbers of a LoRA by the names that PEFT writes. Raises: Unknown."""
-    used = 0
+    scale, used = float(told["lora_alpha"]) / root, 0
     config = model.config
     heads = config.num_attention_heads * model.shape.size
     keys = config.num_key_value_heads * model.shape.size
