@@ -61,7 +61,7 @@ $(STAMPS)/browser: $(STAMPS)/dev
 	@touch $@
 
 test: setup $(STAMPS)/dev $(STAMPS)/browser ## install what the tests need and run them all
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMPS)/dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

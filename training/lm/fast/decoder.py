@@ -19,7 +19,7 @@ from training.lm.fast.steps import AddNorm, Embed, Gate, Heads, Norm, signed
 
 KINDS = costs.FAST
 ACTIVATIONS = {"silu": True, "gelu_pytorch_tanh": False}
-ATTENTION = 3
+ATTENTION = 1.6
 """How many times as long as in matrix products of layers an operation in attention takes."""
 
 
@@ -136,11 +136,13 @@ class Decoder:
 
     def _costs(self, row: Row) -> torch.Tensor:
         """Return what each token costs, in those of its matrix products: attention adds a part for each
-        key that it sees."""
+        key that it sees, a label its logits."""
         keys = row.positions_T + 1
         pairs = sum(12 * layer.heads * layer.size for layer in self.layers)
         products = 4 * sum(group.joined_NK.numel() for one in self.layers for group in one.groups)
-        return 1 + keys * (ATTENTION * pairs / products)
+        costs = 1 + keys * (ATTENTION * pairs / products)
+        costs[row.label_positions_L] += 4 * self.head.weight.numel() / products
+        return costs
 
 
 class _Layer:

@@ -3,38 +3,37 @@
 import torch
 from torch.nn import functional as F
 
+from training.lm.fast import kernels
+from training.lm.fast.kernels import numbers
+
 CHUNK = 256
 """Labels at once: their logits are as wide as the vocabulary."""
 
 
 class CrossEntropy(torch.autograd.Function):
     """(L, C) states and L labels → the summed cross entropy. The gradient is made on the way, where
-    the probabilities are at hand."""
+    the logits are at hand."""
 
     @staticmethod
     def forward(ctx, x_LC, labels_L, head, lane):
         is_learning = ctx.needs_input_grad[0]
-        loss = torch.zeros(())
+        loss_L = torch.empty(len(labels_L))
         grad_LC = torch.empty_like(x_LC) if is_learning else None
         grad_VC = None
         for start in range(0, len(labels_L), CHUNK):
             rows = slice(start, start + CHUNK)
-            x, labels = x_LC[rows], labels_L[rows]
+            x = x_LC[rows]
             logits = F.linear(x, head.weight, head.bias)
+            kernels.cross_entropy(numbers(logits), numbers(labels_L[rows]), numbers(loss_L[rows]))
             if not is_learning:
-                loss += F.cross_entropy(logits.float(), labels, reduction="sum")
                 continue
-            chances = torch.softmax(logits, -1, dtype=torch.float32)
-            loss -= _log_chances(logits, chances, labels).sum()
-            chances[torch.arange(len(labels)), labels] -= 1
-            slope = chances.to(x.dtype)
-            torch.mm(slope, head.weight, out=grad_LC[rows])
+            torch.mm(logits, head.weight, out=grad_LC[rows])
             if head.is_trained:
-                found = slope.t() @ x
+                found = logits.t() @ x
                 grad_VC = found.float() if grad_VC is None else grad_VC.add_(found)
         ctx.save_for_backward(grad_LC)
         ctx.told = head, grad_VC, lane
-        return loss
+        return loss_L.sum()
 
     @staticmethod
     def backward(ctx, scale):
@@ -44,13 +43,6 @@ class CrossEntropy(torch.autograd.Function):
                 grad_VC = torch.zeros_like(head.parameter)
             lane.give(head.parameter, grad_VC.mul_(float(scale)))
         return grad_LC.mul_(float(scale)), None, None, None
-
-
-def _log_chances(logits, chances, labels) -> torch.Tensor:
-    """Return the labels' log probabilities by way of the likeliest token, since theirs may be 0."""
-    highest, places = chances.max(-1)
-    both = logits.gather(1, torch.stack([labels, places], 1)).float()
-    return both[:, 0] - both[:, 1] + highest.log_()
 
 
 class Head:

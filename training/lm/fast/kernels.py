@@ -35,12 +35,14 @@ def numbers(x: torch.Tensor) -> np.ndarray:
 
 def _compiled(*told: str) -> Callable:
     """Compile a function for both dtypes, or take what was compiled before. Arguments are told as `x2`,
-    numbers in two dimensions; `f1`, float32 in one; `f`, `i` and `b`, one float, whole number or truth."""
+    numbers in two dimensions; `f1` and `i1`, float32 and int64 in one; `f`, `i` and `b`, one float, whole
+    number or truth."""
 
     def typed(one: str, kind) -> types.Type:
         if len(one) == 1:
             return {"f": types.float32, "i": types.int64, "b": types.boolean}[one]
-        return types.Array(kind if one[0] == "x" else types.float32, int(one[1]), "C")
+        of = {"x": kind, "f": types.float32, "i": types.int64}[one[0]]
+        return types.Array(of, int(one[1]), "C")
 
     def compile_(function: Callable) -> Callable:
         signatures = [types.void(*(typed(one, kind) for one in told)) for kind in KINDS]
@@ -267,6 +269,30 @@ def softmax_back(slope_RS, chances_RS, scale):
         for k in range(keys):
             found = (_wide(slope_RS[r, k]) - share) * _wide(chances_RS[r, k]) * scale
             slope_RS[r, k] = _narrow(found, slope_RS)
+
+
+# --- the loss -----------------------------------------------------------------------------------
+@_compiled("x2", "i1", "f1")
+def cross_entropy(logits_LV, labels_L, loss_L):
+    """Fill `loss_L`, and put the gradients of its sum in the logits' place."""
+    labels, words = logits_LV.shape
+    tops = np.empty(16, F)
+    line = np.full((words + 15) // 16 * 16, F(LOWEST))
+    for r in range(labels):
+        for k in range(words):
+            line[k] = _wide(logits_LV[r, k])
+        own = line[labels_L[r]]
+        highest, total = _highest(line, tops), F(0)
+        for k in range(words):
+            chance = _exp(line[k] - highest)
+            line[k] = chance if chance > _NOTHING else F(0)
+        for k in range(words):
+            total += line[k]
+        loss_L[r] = np.log(total) + highest - own
+        total = F(1) / total
+        for k in range(words):
+            logits_LV[r, k] = _narrow(line[k] * total, logits_LV)
+        logits_LV[r, labels_L[r]] = _narrow(line[labels_L[r]] * total - F(1), logits_LV)
 
 
 # --- the gate of the MLP ------------------------------------------------------------------------
