@@ -233,6 +233,18 @@ def _highest(line, tops):
     return found
 
 
+@njit(inline="always", fastmath=LOOSE)
+def _exponents(line, count, tops):
+    """Turn `count` numbers of a line into e to their distance from the highest; return that and the sum."""
+    highest, total = _highest(line, tops), F(0)
+    for k in range(count):
+        chance = _exp(line[k] - highest)
+        line[k] = chance if chance > _NOTHING else F(0)
+    for k in range(count):
+        total += line[k]
+    return highest, total
+
+
 @_compiled("x2", "f", "f2")
 def softmax(scores_RS, scale, mask_QM):
     """Scale scores and put their softmax in their place. Row r is of query r modulo Q, for which the
@@ -247,15 +259,10 @@ def softmax(scores_RS, scale, mask_QM):
         if queries:
             for k in range(masked):
                 line[keys - masked + k] += mask_QM[r % queries, k]
-        highest, total = _highest(line, tops), F(0)
+        _, total = _exponents(line, keys, tops)
+        share = F(1) / total
         for k in range(keys):
-            chance = _exp(line[k] - highest)
-            line[k] = chance if chance > _NOTHING else F(0)
-        for k in range(keys):
-            total += line[k]
-        total = F(1) / total
-        for k in range(keys):
-            scores_RS[r, k] = _narrow(line[k] * total, scores_RS)
+            scores_RS[r, k] = _narrow(line[k] * share, scores_RS)
 
 
 @_compiled("x2", "x2", "f")
@@ -281,18 +288,14 @@ def cross_entropy(logits_LV, labels_L, loss_L):
     for r in range(labels):
         for k in range(words):
             line[k] = _wide(logits_LV[r, k])
-        own = line[labels_L[r]]
-        highest, total = _highest(line, tops), F(0)
-        for k in range(words):
-            chance = _exp(line[k] - highest)
-            line[k] = chance if chance > _NOTHING else F(0)
-        for k in range(words):
-            total += line[k]
+        label = labels_L[r]
+        own = line[label]
+        highest, total = _exponents(line, words, tops)
         loss_L[r] = np.log(total) + highest - own
-        total = F(1) / total
+        share = F(1) / total
         for k in range(words):
-            logits_LV[r, k] = _narrow(line[k] * total, logits_LV)
-        logits_LV[r, labels_L[r]] = _narrow(line[labels_L[r]] * total - F(1), logits_LV)
+            logits_LV[r, k] = _narrow(line[k] * share, logits_LV)
+        logits_LV[r, label] = _narrow(line[label] * share - F(1), logits_LV)
 
 
 # --- the gate of the MLP ------------------------------------------------------------------------
