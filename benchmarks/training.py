@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/training.py [--method lora|full] [--steps 8] [--base FOLDER] [--rows FILE]
         [--peer trl_sft=PYTHON] [--peer llama_factory=PYTHON] [--rounds 2] [--quality 100] [--beside 1]
+        [--family qwen3]
 
 The same base, examples, order, LoRA (rank 16) and effective batch (8); each in a process of its own, one
 after the other, in turns. Trainer of transformers runs in this environment; a peer given with --peer runs
@@ -9,13 +10,15 @@ in the environment of that interpreter. ROWS is a file of {"prompt", "completion
 examples of mixed lengths are made (mixed.py). A table is printed: the median of the steps after the first
 two, and what an epoch of these rows would take. --beside N has N processes count without end
 meanwhile, as a machine that does something else too. --quality N compares N steps with the same run
-computed plainly in fp32. Close everything else that uses the processor.
+computed plainly in fp32. --family takes a model of random weights instead, of that family and the
+base's size. Close everything else that uses the processor.
 """
 
 import argparse
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -28,12 +31,18 @@ ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 BATCH, RANK, RATE, LENGTH, HELD_OUT = 8, 16, 2e-4, 1024, 64
+SIZES = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "max_position_embeddings", "tie_word_embeddings", "bos_token_id", "eos_token_id",
+    "pad_token_id",
+)  # fmt: skip
 OURS, PLAIN = "Dadeum", "Dadeum, plain fp32"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", type=Path, default=ROOT / "data/builtin/smollm2-135m-instruct")
+    parser.add_argument("--family", help="qwen3, gemma3_text, ...")
     parser.add_argument("--method", choices=("lora", "full"), default="lora")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2)
@@ -48,11 +57,26 @@ def main() -> None:
         print(json.dumps(ours(told.folder, told.steps, is_plain=told.ours == PLAIN)))
         return
     with tempfile.TemporaryDirectory() as folder:
+        if told.family:
+            told.base = of_family(told.family, told.base, Path(folder) / told.family)
         lengths = prepare(Path(folder), told)
         if told.quality:
             compare(Path(folder), told)
         else:
             measure(Path(folder), told, lengths)
+
+
+def of_family(family: str, base: Path, folder: Path) -> Path:
+    """Write a model of random weights in the size of another, with the other's tokens; return it."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    shutil.copytree(base, folder)
+    known = AutoConfig.from_pretrained(base)
+    sizes = {key: getattr(known, key) for key in SIZES}
+    head = known.hidden_size // known.num_attention_heads
+    config = AutoConfig.for_model(family, **sizes, head_dim=head)
+    AutoModelForCausalLM.from_config(config).float().save_pretrained(folder)
+    return folder
 
 
 def prepare(folder: Path, told: argparse.Namespace) -> list[int]:

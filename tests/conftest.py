@@ -4,8 +4,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.utils import translation
+
+
+def pytest_configure() -> None:
+    """Have passwords hashed quickly: what the product takes is slow by design."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

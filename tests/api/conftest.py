@@ -20,7 +20,6 @@ def own_data_folder(settings, tmp_path, tiny_base):
     settings.MODELS.mkdir()
     shutil.copytree(tiny_base, settings.MODELS / "tiny")
     settings.MIN_EXAMPLES = 20
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
 

@@ -33,7 +33,6 @@ def library_folder(settings, tmp_path, monkeypatch):
     settings.FILE_UPLOAD_TEMP_DIR.mkdir()
     settings.HUB, settings.HF_TOKEN, settings.HUB_NETWORK = True, "", {}
     settings.BEAT_SECONDS = 0.1
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
     monkeypatch.setattr(tasks, "ring", lambda name, identity: None)

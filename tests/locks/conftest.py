@@ -24,7 +24,6 @@ def own_data_folder(settings, tmp_path, tiny_base, monkeypatch):
     settings.MODELS = tiny_base.parent
     settings.MIN_EXAMPLES = 20
     settings.ENGINE_SOCKET = str(tmp_path / "no-engine.sock")
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
     monkeypatch.setattr(tasks, "ring", lambda name, identity: None)
