@@ -319,7 +319,7 @@ async def test_whoever_hangs_up_ends_the_answer(engine, program, settings, roomy
     await frames.aclose()
     del frames, answer
     await asyncio.to_thread(engine.wait_until, lambda: engine.health()["streams"] == 0)
-    assert not door.answers.taken
+    await asyncio.to_thread(engine.wait_until, lambda: not door.answers.taken)
 
 
 def test_a_public_name_leads_back_to_the_same_model(db, tuned, user):

@@ -96,4 +96,8 @@ def is_disk_full(error: Exception) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ending = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # all is written; threads of torch and gloo have aborted, while they were taken apart, what had succeeded
+    os._exit(ending)
