@@ -85,7 +85,7 @@ editing.add(faulty.dataset, [
 runs.check(str(reports.of(versions.newest(faulty.dataset)).pk))
 talk = Conversation.objects.create(owner=owner, title="날씨를 물은 대화", model="base:tiny", system_prompt="친절하게")
 asked = conversations.say(talk, "오늘 날씨 어때요?")
-for said in ("흐립니다.", "**맑습니다.** " * 60 + "a" * 300 + "\\n\\n| 시 | 도 |\\n|--|--|\\n| 12 | 20 |"):
+for said in ("흐립니다.", "**맑습니다.** " * 60 + "a" * 300 + "\\n\\n| 시 | 도 |\\n|--|--|\\n| 12 | 20 |", "> " * 60 + "깊이", "- " * 60 + "깊이"):
     conversations.answer(talk, asked, said, {"completion_tokens": 90, "seconds": 3, "finish_reason": "length"})
 batch = Batch.objects.create(owner=owner, name="민원 질문.xlsx", model="base:tiny", model_name="tiny", status="ready", total=3,
     found_count=700, done_count=3, expected_count=2, same_count=1, error_count=1, problem_count=1, layout={"columns": ["질문", "정답"]},
@@ -106,7 +106,7 @@ for place, label in enumerate(("tiny", "문의 분류 도우미 (아주 긴 이�
 for number, fields in enumerate(({"vote": "best", "best": 1, "is_blind": True}, {"vote": "tie"}, {"is_blind": True}), 1):
     asked = compared.rounds.create(number=number, question="오늘 날씨 어때요?", begun_at=now, **fields)
     for place, contender in enumerate(compared.contenders.all()):
-        asked.replies.create(contender=contender, place=place, content="**맑습니다.** " * 20 + "a" * 200 if place < 2 else "",
+        asked.replies.create(contender=contender, place=place, content="**맑습니다.** " * 20 + "a" * 200 + "\\n\\n" + "> " * 60 + "깊이\\n\\n" + "- " * 60 + "깊이" if place < 2 else "",
             usage={"completion_tokens": 90, "seconds": 3, "finish_reason": "length"} if place < 2 else {},
             error=None if place < 2 else {"code": "engine_away", "params": {}})
 tally = Tally()
@@ -256,7 +256,6 @@ def look(page: Page, address: str, status: int = 200) -> None:
     expect(page.locator("h1")).to_have_count(1)
     page.evaluate(AT_ONCE)
     page.wait_for_timeout(60)  # what htmx fetches on load
-    page.evaluate(AXE_SCRIPT)
     faults: list[str] = []
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
@@ -276,8 +275,10 @@ def look(page: Page, address: str, status: int = 200) -> None:
     assert not faults, "\n".join(faults)
 
 
-def violations(page: Page, theme: str) -> list[str]:
+def violations(page: Page, theme: str = THEMES[0]) -> list[str]:
     """Return what axe-core finds; of a second theme, in its colours alone: nothing else differs."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
     options = {"resultTypes": ["violations"]}
     if theme != THEMES[0]:
         options["runOnly"] = ["color-contrast"]

@@ -1,6 +1,7 @@
 """/v1/chat/completions: what it takes, what it refuses by name, and real answers of a real engine."""
 
 import asyncio
+import gc
 import json
 
 import pytest
@@ -318,8 +319,9 @@ async def test_whoever_hangs_up_ends_the_answer(engine, program, settings, roomy
     await asyncio.to_thread(engine.wait_until, lambda: engine.health()["streams"] == 1)
     await frames.aclose()
     del frames, answer
+    gc.collect()  # answers of the test's client hold themselves
     await asyncio.to_thread(engine.wait_until, lambda: engine.health()["streams"] == 0)
-    await asyncio.to_thread(engine.wait_until, lambda: not door.answers.taken)
+    assert not door.answers.taken
 
 
 def test_a_public_name_leads_back_to_the_same_model(db, tuned, user):
