@@ -83,9 +83,10 @@ editing.add(faulty.dataset, [
     Example((Message("user", f"연락처 {name}"), Message("assistant", text)))
     for name in "가나다라" for text in ("null", "답변: 010-2345-6789로 전화하십시오.", "We open at nine." + " 아주 긴 답변" * 60)])
 runs.check(str(reports.of(versions.newest(faulty.dataset)).pk))
+deep = "\\n\\n" + "> " * 60 + "깊이\\n\\n" + "- " * 60 + "깊이"
 talk = Conversation.objects.create(owner=owner, title="날씨를 물은 대화", model="base:tiny", system_prompt="친절하게")
 asked = conversations.say(talk, "오늘 날씨 어때요?")
-for said in ("흐립니다.", "**맑습니다.** " * 60 + "a" * 300 + "\\n\\n| 시 | 도 |\\n|--|--|\\n| 12 | 20 |", "> " * 60 + "깊이", "- " * 60 + "깊이"):
+for said in ("흐립니다.", "**맑습니다.** " * 60 + "a" * 300 + "\\n\\n| 시 | 도 |\\n|--|--|\\n| 12 | 20 |" + deep):
     conversations.answer(talk, asked, said, {"completion_tokens": 90, "seconds": 3, "finish_reason": "length"})
 batch = Batch.objects.create(owner=owner, name="민원 질문.xlsx", model="base:tiny", model_name="tiny", status="ready", total=3,
     found_count=700, done_count=3, expected_count=2, same_count=1, error_count=1, problem_count=1, layout={"columns": ["질문", "정답"]},
@@ -106,7 +107,7 @@ for place, label in enumerate(("tiny", "문의 분류 도우미 (아주 긴 이�
 for number, fields in enumerate(({"vote": "best", "best": 1, "is_blind": True}, {"vote": "tie"}, {"is_blind": True}), 1):
     asked = compared.rounds.create(number=number, question="오늘 날씨 어때요?", begun_at=now, **fields)
     for place, contender in enumerate(compared.contenders.all()):
-        asked.replies.create(contender=contender, place=place, content="**맑습니다.** " * 20 + "a" * 200 + "\\n\\n" + "> " * 60 + "깊이\\n\\n" + "- " * 60 + "깊이" if place < 2 else "",
+        asked.replies.create(contender=contender, place=place, content="**맑습니다.** " * 20 + "a" * 200 + deep if place < 2 else "",
             usage={"completion_tokens": 90, "seconds": 3, "finish_reason": "length"} if place < 2 else {},
             error=None if place < 2 else {"code": "engine_away", "params": {}})
 tally = Tally()

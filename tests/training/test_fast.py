@@ -7,6 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from training.lm.fast import kernels
 from training.lm.fast.attention import Attend, Span, plan
 from training.lm.fast.decoder import KINDS, Decoder, Row
 from training.lm.fast.lanes import Lane, Lanes
@@ -210,3 +211,12 @@ def test_what_fails_in_a_lane_ends_all_of_them():
     with pytest.raises(MemoryError, match="no room"):
         lanes.run(work, torch.ones(500))
     assert lanes.run(lambda lane: float(lane.end - lane.begin), torch.ones(500)) == 500
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_one_logit_that_is_no_number_is_seen_in_the_loss(wrong, kind):
+    logits, labels, losses = torch.randn(2, 100).to(kind), torch.tensor([3, 3]), torch.empty(2)
+    logits[0, 40] = wrong
+    kernels.cross_entropy(*map(kernels.numbers, (logits, labels, losses)))
+    assert losses[0].isnan() and losses[1].isfinite()

@@ -62,6 +62,11 @@ class Decoder:
         self.layers = [_Layer(self, layer) for layer in self.inner.layers]
         self.head = Head(model.lm_head, kind)
         self.lanes = Lanes(torch.get_num_threads())
+        products = 4 * sum(group.joined_NK.numel() for one in self.layers for group in one.groups)
+        pairs = sum(12 * layer.heads * layer.size for layer in self.layers)
+        self.key_cost, self.label_cost = (
+            cost / products for cost in (ATTENTION * pairs, 4 * self.head.weight.numel())
+        )
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -137,12 +142,9 @@ class Decoder:
     def _costs(self, row: Row) -> torch.Tensor:
         """Return what each token costs, in those of its matrix products: attention adds a part for each
         key that it sees, a label its logits."""
-        keys = row.positions_T + 1
-        pairs = sum(12 * layer.heads * layer.size for layer in self.layers)
-        products = 4 * sum(group.joined_NK.numel() for one in self.layers for group in one.groups)
-        costs = 1 + keys * (ATTENTION * pairs / products)
-        costs[row.label_positions_L] += 4 * self.head.weight.numel() / products
-        return costs
+        found = 1 + (row.positions_T + 1) * self.key_cost
+        found[row.label_positions_L] += self.label_cost
+        return found
 
 
 class _Layer:

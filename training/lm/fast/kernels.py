@@ -286,12 +286,14 @@ def cross_entropy(logits_LV, labels_L, loss_L):
     tops = np.empty(16, F)
     line = np.full((words + 15) // 16 * 16, F(LOWEST))
     for r in range(labels):
+        nothing = F(0)  # unless one of the logits is no number, which an exponent would hide
         for k in range(words):
             line[k] = _wide(logits_LV[r, k])
+            nothing += line[k] * F(0)
         label = labels_L[r]
         own = line[label]
         highest, total = _exponents(line, words, tops)
-        loss_L[r] = np.log(total) + highest - own
+        loss_L[r] = np.log(total) + highest - own + nothing
         share = F(1) / total
         for k in range(words):
             logits_LV[r, k] = _narrow(line[k] * share, logits_LV)
