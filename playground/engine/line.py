@@ -74,7 +74,8 @@ class Line:
 
     @property
     def streams(self) -> int:
-        return len(self._talks)
+        """Answers on their way; whoever has read the end of one finds it counted no more."""
+        return sum(not talk.is_done for talk in self._talks)
 
     @property
     def waiting(self) -> int:
