@@ -47,6 +47,7 @@ class Ticket:
 
     request: Completion
     entry: Entry
+    shelf: Shelf
     is_cancelled: threading.Event = field(default_factory=threading.Event)
     events: asyncio.Queue = field(default_factory=asyncio.Queue)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
@@ -57,8 +58,20 @@ class Ticket:
         """Hand an event to the ticket's owner, from any thread."""
         self.loop.call_soon_threadsafe(self.events.put_nowait, event)
 
+    def end(self, event: Text | Failed | None) -> None:
+        """Give the model back, then say the last: whoever hears it finds nothing held any more."""
+        self.shelf.give_back(self.entry)
+        if event:
+            self.push(event)
+
     def should_stop(self) -> bool:
         return self.is_cancelled.is_set() or self.entry.is_gone
+
+    def why_stopped(self) -> Failed | None:
+        """Return that the model was unloaded; nothing where nobody listens."""
+        if self.is_cancelled.is_set():
+            return None
+        return Failed(UserError("model_unloaded", model=self.entry.name))
 
 
 class Line:
@@ -74,7 +87,7 @@ class Line:
 
     @property
     def streams(self) -> int:
-        """Answers on their way; whoever has read the end of one finds it counted no more."""
+        """How many answers are on their way."""
         return sum(not talk.is_done for talk in self._talks)
 
     @property
@@ -92,7 +105,7 @@ class Line:
         except UserError:
             self.shelf.give_back(entry)
             raise
-        ticket = Ticket(request, entry)
+        ticket = Ticket(request, entry, self.shelf)
         with self._changed:
             self._waiting.append(ticket)
             self._changed.notify()
@@ -105,7 +118,7 @@ class Line:
             if ticket not in self._waiting:
                 return
             self._waiting.remove(ticket)
-        self.shelf.give_back(ticket.entry)
+        ticket.end(None)
 
     def _work(self) -> None:
         while True:
@@ -117,7 +130,7 @@ class Line:
         self._admit()
         for together in _by_weights(self._talks):
             self._go_on(together)
-        self._talks = [talk for talk in self._talks if not self._has_ended(talk)]
+        self._talks = [talk for talk in self._talks if not talk.is_done]
 
     def _admit(self) -> None:
         """Begin the talks that there is room for, in the order they came; tell the others their place."""
@@ -127,22 +140,20 @@ class Line:
         full: set[int] = set()  # weights for which somebody waits: who came later goes behind
         for ticket in waiting:
             talk, weights = None, id(ticket.entry.weights)
+            if ticket.should_stop():
+                ticket.end(ticket.why_stopped())
+                continue
             try:
-                if ticket.should_stop():
-                    _end_early(ticket)
-                else:
-                    if weights not in full:
-                        talk = begin(ticket, self._talks, self.shelf.threads)
-                    if talk is None:
-                        full.add(weights)
-                        left.append(ticket)
-                        continue
+                if weights not in full:
+                    talk = begin(ticket, self._talks, self.shelf.threads)
             except Exception as error:
-                self._fail(ticket, error)
+                ticket.end(_failure(error, ticket))
+                continue
             if talk:
                 self._talks.append(talk)
             else:
-                self.shelf.give_back(ticket.entry)
+                full.add(weights)
+                left.append(ticket)
         with self._changed:
             self._waiting.extendleft(reversed(left))
             for place, ticket in enumerate(self._waiting, start=1):
@@ -158,20 +169,7 @@ class Line:
         except Exception as error:
             for talk in together:
                 if not talk.is_done:
-                    talk.is_done = True
-                    self._fail(talk.ticket, error)
-
-    def _fail(self, ticket: Ticket, error: Exception) -> None:
-        if not isinstance(error, UserError):
-            log.error("generating with %s failed", ticket.entry.name, exc_info=error)
-            error = _explain(error, ticket.entry.name)
-        ticket.push(Failed(error))
-
-    def _has_ended(self, talk: "Talk") -> bool:
-        if talk.is_done:
-            talk.end()
-            self.shelf.give_back(talk.ticket.entry)
-        return talk.is_done
+                    talk.end(_failure(error, talk.ticket))
 
 
 def _by_weights(talks: "list[Talk]") -> "list[list[Talk]]":
@@ -182,11 +180,16 @@ def _by_weights(talks: "list[Talk]") -> "list[list[Talk]]":
     return list(groups.values())
 
 
-def _explain(error: Exception, name: str) -> UserError:
+def _failure(error: Exception, ticket: Ticket) -> Failed:
+    """Return what its owner is told; what nobody foresaw is logged."""
+    if isinstance(error, UserError):
+        return Failed(error)
     from training.lm import load
 
+    name = ticket.entry.name
+    log.error("generating with %s failed", name, exc_info=error)
     code = "engine_memory" if load.is_short_of_memory(error) else "generation_failed"
-    return UserError(code, model=name)
+    return Failed(UserError(code, model=name))
 
 
 def _check_prompt(request: Completion, entry: Entry) -> None:
@@ -196,11 +199,6 @@ def _check_prompt(request: Completion, entry: Entry) -> None:
         raise UserError("prompt_too_long", tokens=len(request.prompt), limit=room)
     if max(request.prompt) >= weights.vocabulary:
         raise UserError("prompt_foreign_token", model=entry.name)
-
-
-def _end_early(ticket: Ticket) -> None:
-    if not ticket.is_cancelled.is_set():
-        raise UserError("model_unloaded", model=ticket.entry.name)
 
 
 # --- talks --------------------------------------------------------------------------------------
@@ -254,9 +252,8 @@ class Talk:
         if finish is None and (token is None or self.meter.completion_tokens >= self.most):
             finish = "length"
         if finish:
-            self.is_done = True
             rest = self.ending.push(self.text.finish()) + self.ending.finish()
-            self.ticket.push(Text(rest, finish, self.meter.usage()))
+            self.end(Text(rest, finish, self.meter.usage()))
 
     @property
     def most(self) -> int:
@@ -265,12 +262,15 @@ class Talk:
         return min(request.max_tokens, self.weights.context_length - len(request.prompt))
 
     def stop_if_asked(self) -> None:
-        """Raises: UserError when the model was unloaded meanwhile."""
         if not self.is_done and self.ticket.should_stop():
-            self.is_done = True
-            _end_early(self.ticket)
+            self.end(self.ticket.why_stopped())
 
-    def end(self) -> None:
+    def end(self, event: Text | Failed | None) -> None:
+        self.is_done = True
+        self.let_go()
+        self.ticket.end(event)
+
+    def let_go(self) -> None:
         """Give back what it held."""
 
 
@@ -302,10 +302,7 @@ class Streamed(Talk):
     def go_on(self, together: "list[Talk]") -> None:
         decoder = self.weights.decoder
         for talk in together:
-            try:
-                talk.stop_if_asked()
-            except UserError as problem:
-                talk.ticket.push(Failed(problem))
+            talk.stop_if_asked()
         going = [talk for talk in together if talk.stream.is_read and not talk.is_done]
         unread = next((t for t in together if not t.stream.is_read and not t.is_done), None)
         if going:
@@ -319,7 +316,7 @@ class Streamed(Talk):
         self.token = self.sampler.pick(logits_V)
         self.take(self.token)
 
-    def end(self) -> None:
+    def let_go(self) -> None:
         self.weights.decoder.leave(self.stream)
 
 

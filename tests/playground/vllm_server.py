@@ -167,19 +167,17 @@ class VllmServer:
         self._model.eval()
 
     def _wake(self) -> None:
-        """Load the model, with weights as this machine would hold them and everything else in fp32: so
-        does our own engine, and with random weights the last digits decide what is said."""
+        """Load the model, with weights in bfloat16 and everything else in fp32: so does our own engine on
+        every machine, and with random weights the last digits decide what is said."""
         if self._model is None:
             import torch
             from tokenizers import Tokenizer
             from transformers import AutoModelForCausalLM
 
-            from training.lm import load
-
             self._tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
             self._model = AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32)
             for weights in self._model.parameters():
-                weights.data = weights.data.to(load.best_dtype()).float()
+                weights.data = weights.data.bfloat16().float()
             self._model.eval()
 
     # --- talking --------------------------------------------------------------------------------
