@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from training import forecast
 from training.chat import Example, Message
 from training.datasets import segments
 from training.datasets.lengths import Tally
@@ -77,6 +78,6 @@ RATES = {
 def measured(folder: Path, times: float = 1) -> dict:
     """Have a data folder know a machine that trains so many times as fast as that one."""
     step = {term: rate / times for term, rate in RATES["step"].items()}
-    told = RATES | {"step": step}
+    told = RATES | {"step": step, "place": forecast.place()}
     (folder / "speed.json").write_text(json.dumps(told))
     return told

@@ -7,11 +7,16 @@ is measured on this machine (lm/measure.py); finished trainings tell by how much
 import fcntl
 import json
 import math
+import os
+import re
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 
 from django.conf import settings
 
@@ -38,6 +43,8 @@ LEAST_SECONDS = 1.0
 """Of a part of a training from which on it tells something."""
 ASK_AGAIN_SECONDS = 120
 """After which a measurement that was ordered is given up."""
+PROCESSOR = re.compile(r"^(model name|cpu family|model|flags|CPU part|Features)\s*: (.*)$", re.M)
+"""What tells one from another in /proc/cpuinfo."""
 FILLED = 0.9
 """Part of a row that examples fill, where a step needs several."""
 RECENT = 12
@@ -407,8 +414,8 @@ def _lesson(job: Job, base: Base, metrics: dict, result: dict, rates: dict) -> L
 
 # --- the quick measurement ----------------------------------------------------------------------
 def measured() -> dict | None:
-    """Return what was measured here; the first call orders the measurement. One that was disturbed by
-    a training is ordered again once none runs."""
+    """Return what was measured here; the first call orders the measurement, as it does where the machine
+    is another one now. One that was disturbed by a training is ordered again once none runs."""
     found = _measured()
     if "step" not in found or (found.get("was_disturbed") and not _is_training()):
         asked = settings.DATA / "speed.asked"
@@ -419,12 +426,23 @@ def measured() -> dict | None:
 
 
 def _measured() -> dict:
-    """Return what was measured; nothing where an older version measured less."""
+    """Return what was measured; nothing where it was elsewhere, or an older version measured less."""
     try:
         found = json.loads((settings.DATA / "speed.json").read_text())
     except (OSError, ValueError):
         return {}
-    return found if "beginning" in found else {}
+    return found if "beginning" in found and found.get("place") == place() else {}
+
+
+@cache
+def place() -> dict[str, str]:
+    """Say on what a measurement hangs: another processor, accelerator or torch is another machine."""
+    told = {"cores": str(len(os.sched_getaffinity(0))), "threads": str(settings.THREADS)}
+    told["accelerators"] = str(len(list(Path("/dev").glob("nvidia[0-9]*"))))
+    with suppress(OSError):
+        first, _, _ = Path("/proc/cpuinfo").read_text().partition("\n\n")
+        told |= dict(PROCESSOR.findall(first))
+    return told | {"torch": version("torch")}
 
 
 def _is_training() -> bool:
@@ -455,5 +473,6 @@ def _measure() -> None:
     was_disturbed = was_disturbed or _is_training()
     if outcome.is_done and found and not (was_disturbed and "step" in _measured()):
         part = target.with_suffix(".part")
-        part.write_text(json.dumps(found | {"was_disturbed": was_disturbed}))
+        told = found | {"place": place(), "was_disturbed": was_disturbed}
+        part.write_text(json.dumps(told))
         part.replace(target)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
+import making
 import pytest
 from running import ROOT, Studio, wait_until
 
@@ -205,14 +206,20 @@ def test_what_would_not_be_safe_stops_the_start(tmp_path, environment, named):
     ],
 )
 def test_up_prints_the_address_and_warns_of_plain_text(
-    db, settings, monkeypatch, capsys, host, https, address, warns
+    db, settings, monkeypatch, tmp_path, capsys, host, https, address, warns
 ):
     from studio.management.commands import up
     from training import tasks
 
     settings.HOST, settings.PORT, settings.HTTPS, settings.PUBLIC_HOSTS = host, 8000, https, [HOST]
-    monkeypatch.setattr(tasks, "ring", lambda name, identity: None)
+    settings.DATA, rung = tmp_path, []
+    monkeypatch.setattr(tasks, "ring", lambda *what: rung.append(what))
+    making.measured(tmp_path)
     up.Command().announce()
+    assert not rung  # a machine that is known is not measured again at each start
+    (tmp_path / "speed.json").unlink()
+    up.Command().announce()
+    assert rung == [("measure", "machine")]
     said = capsys.readouterr().out
     assert f"준비되었습니다: {address}\n" in said and f"{address}/setup/" in said
     assert ("암호화되지 않아" in said) == warns

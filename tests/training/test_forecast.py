@@ -39,6 +39,16 @@ def test_an_unmeasured_machine_is_measured_first(base, data, monkeypatch):
     assert rung == [("measure", "machine")]
 
 
+@pytest.mark.parametrize("place", [None, {}, {"model name": "another"}])
+def test_what_another_machine_told_counts_no_more(base, data, place, monkeypatch):
+    rung = []
+    monkeypatch.setattr(tasks, "ring", lambda *what: rung.append(what))
+    assert forecast.measured() and not rung
+    (data / "speed.json").write_text(json.dumps(making.measured(data) | {"place": place}))
+    assert forecast.measured() is None
+    assert rung == [("measure", "machine")]
+
+
 def test_a_measurement_beside_a_training_is_made_again_once_it_is_over(
     base, data, user, version, monkeypatch
 ):

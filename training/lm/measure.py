@@ -1,4 +1,4 @@
-"""How fast this machine trains: `python -m training.lm.measure` prints one JSON line in under a minute.
+"""How fast this machine trains: `python -m training.lm.measure` prints one JSON line after a minute or two.
 
 Real steps of the trainer on small models of random weights, with few and many, short and long
 examples; what each term of costs.py takes is fitted to them. Knows no Django.
