@@ -417,12 +417,26 @@ def measured() -> dict | None:
     """Return what was measured here; the first call orders the measurement, as it does where the machine
     is another one now. One that was disturbed by a training is ordered again once none runs."""
     found = _measured()
-    if "step" not in found or (found.get("was_disturbed") and not _is_training()):
+    if _is_wanted(found):
         asked = settings.DATA / "speed.asked"
         if not asked.exists() or time.time() - asked.stat().st_mtime > ASK_AGAIN_SECONDS:
-            asked.touch()
-            tasks.ring("measure", "machine")
+            _order()
     return found if "step" in found else None
+
+
+def know_machine() -> None:
+    """Order the measurement if it is wanted, as the studio starts: what was ordered before is lost."""
+    if _is_wanted(_measured()):
+        _order()
+
+
+def _is_wanted(found: dict) -> bool:
+    return "step" not in found or bool(found.get("was_disturbed") and not _is_training())
+
+
+def _order() -> None:
+    (settings.DATA / "speed.asked").touch()
+    tasks.ring("measure", "machine")
 
 
 def _measured() -> dict:
@@ -457,7 +471,8 @@ def measure(_: str = "") -> None:
             fcntl.flock(asked, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:  # a slow machine, and asked again meanwhile
             return
-        _measure()
+        if _is_wanted(_measured()):
+            _measure()
 
 
 def _measure() -> None:

@@ -45,7 +45,7 @@ class Command(BaseCommand):
             self.say("처음 한 번, 아래 주소를 열어 관리자 계정을 만드세요.")
             self.say(f"  {address}/setup/{accounts.setup_token()}/")
         self.say("끝내려면 Ctrl-C를 누르세요.")
-        forecast.measured()  # so that forecasts are there from the first page on
+        forecast.know_machine()  # so that forecasts are there from the first page on
 
     def say(self, text: str) -> None:
         print(f"dadeum: {text}", flush=True)
