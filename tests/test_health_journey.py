@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from running import Studio, wait_until
 
 from tests import browser as chromium
-from tests.locks.test_pages import DRAWN, TOO_WIDE, violations
+from tests.locks.test_pages import AT_ONCE, DRAWN, TOO_WIDE, violations
 
 pytestmark = pytest.mark.journey
 TOLD = "학습을 맡은 프로그램이 응답하지 않습니다."
@@ -62,6 +62,7 @@ def sign_in(page: Page, studio: Studio) -> None:
 
 def keep_pictures(page: Page, name: str) -> None:
     """Look at both themes and widths; where LOOK_AT names a folder, leave pictures there."""
+    page.evaluate(AT_ONCE)
     for width in (1440, 390):
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate(DRAWN)
@@ -69,7 +70,7 @@ def keep_pictures(page: Page, name: str) -> None:
         assert not is_wide, page.evaluate(TOO_WIDE)
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-            page.wait_for_timeout(300)
+            page.evaluate(DRAWN)
             if folder := os.environ.get("LOOK_AT"):
                 page.screenshot(path=f"{folder}/{name}.{width}.{theme}.png")
             assert not violations(page)
