@@ -75,9 +75,10 @@ RATES = {
 """What a machine with two cores told of itself (training/lm/measure.py)."""
 
 
-def measured(folder: Path, times: float = 1) -> dict:
-    """Have a data folder know a machine that trains so many times as fast as that one."""
+def measured(folder: Path, times: float = 1, **place: str) -> dict:
+    """Have a data folder know a machine that trains so many times as fast as that one; `place` is what
+    is not as in this process."""
     step = {term: rate / times for term, rate in RATES["step"].items()}
-    told = RATES | {"step": step, "place": forecast.place()}
+    told = RATES | {"step": step, "place": forecast.place() | place}
     (folder / "speed.json").write_text(json.dumps(told))
     return told

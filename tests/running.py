@@ -96,7 +96,7 @@ class Studio:
     def __enter__(self) -> "Studio":
         self.data.mkdir(parents=True, exist_ok=True)
         if not (self.data / "speed.json").exists():  # else each would measure for a minute or two
-            making.measured(self.data)
+            making.measured(self.data, threads=self.environment["DADEUM_THREADS"])
         self._make_database()
         return self.start()
 
