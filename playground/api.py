@@ -99,7 +99,9 @@ async def _answer(
         while not isinstance(event, Done):
             event = None
             with contextlib.suppress(TimeoutError):
-                event = await asyncio.wait_for(heard.get(), QUIET_SECONDS)
+                # not wait_for: before Python 3.12 it loses a cancellation that comes with an event
+                async with asyncio.timeout(QUIET_SECONDS):
+                    event = await heard.get()
             if isinstance(event, Exception):
                 raise event
             yield event

@@ -150,7 +150,9 @@ async def _stream(ticket: Ticket, send: Callable) -> None:
 async def _next_events(ticket: Ticket) -> list[line.Queued | line.Text | line.Failed]:
     """Wait for an event and take all that came with it; nothing after a quiet while."""
     try:
-        events = [await asyncio.wait_for(ticket.events.get(), QUIET_SECONDS)]
+        # not wait_for: before Python 3.12 it loses a cancellation that comes with an event
+        async with asyncio.timeout(QUIET_SECONDS):
+            events = [await ticket.events.get()]
     except TimeoutError:
         return []
     while not ticket.events.empty():

@@ -324,6 +324,34 @@ async def test_whoever_hangs_up_ends_the_answer(engine, program, settings, roomy
     assert not door.answers.taken
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_hanging_up_in_the_moment_of_a_token_ends_the_answer_too(monkeypatch, turns):
+    comes = asyncio.Event()
+
+    async def says(*_args):
+        await comes.wait()
+        yield client.Delta("맑음", {})
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(client, "stream", says)
+    events = door._answer("somebody", "base:tiny", [], Parameters())
+
+    async def read() -> None:
+        async for _ in events:
+            pass
+
+    reading = asyncio.create_task(read())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    comes.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    reading.cancel()
+    done, _ = await asyncio.wait([reading], timeout=5)
+    assert done and reading.cancelled()
+    assert not door.answers.taken
+
+
 def test_a_public_name_leads_back_to_the_same_model(db, tuned, user):
     name = f"tuned:{tuned.pk}"
     assert door._engine_name(user, homes.public_name(name)) == name

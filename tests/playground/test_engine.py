@@ -357,6 +357,24 @@ def test_a_socket_path_that_is_too_long_is_refused_in_one_line():
     assert re.search("107 bytes", done.stderr)
 
 
+@pytest.mark.parametrize("turns", range(4))
+async def test_giving_up_in_the_moment_of_an_event_is_not_lost(turns):
+    from playground.engine import app
+
+    ticket = types.SimpleNamespace(events=asyncio.Queue())
+    waiting = asyncio.create_task(app._next_events(ticket))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    ticket.events.put_nowait("event")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if waiting.done():
+        return
+    waiting.cancel()
+    await asyncio.wait([waiting], timeout=5)
+    assert waiting.cancelled()
+
+
 async def test_release_lets_go_of_the_weights_after_talking(tiny_base):
     from playground.engine import wire
     from playground.engine.app import Engine
