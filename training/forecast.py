@@ -177,7 +177,7 @@ def parts(base: Base, method: str, resolved: dict, kept: Kept, rates: dict) -> d
         STEPS: training,
         VALIDATION: validation,
         ANSWERS: _answer_seconds(shape, kept, rates, looks, training + validation),
-        SAVING: _saving_seconds(base, method, resolved, rates, looks, training + validation),
+        SAVING: _saving_seconds(base, method, resolved, rates, steps, training + validation),
     }
 
 
@@ -231,13 +231,13 @@ def _answer_seconds(shape: Shape, kept: Kept, rates: dict, looks: int, seconds: 
 
 
 def _saving_seconds(
-    base: Base, method: str, resolved: dict, rates: dict, looks: int, seconds: float
+    base: Base, method: str, resolved: dict, rates: dict, steps: int, seconds: float
 ) -> float:
-    """Return what checkpoints take: one a minute and one of each better step; the result beside."""
+    """Return what checkpoints take, as trainer/train.py writes them; the result beside."""
     trained = trained_parameters(base, method, rank_of(resolved))
     checkpoint = 12 * trained * rates["write"]
     pause = max(settings.CHECKPOINT_SECONDS, 20 * checkpoint)
-    count = seconds / pause if pause else looks
+    count = seconds / pause if settings.CHECKPOINT_SECONDS else steps
     result = disk(base, method, resolved).result_bytes * rates["write"]
     return count * checkpoint + result
 

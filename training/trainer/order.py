@@ -33,7 +33,7 @@ class Order:
     most_examples: int = 0
     """How many rows from all over the data are trained at most; 0 takes all."""
     checkpoint_seconds: float = 60
-    """0 writes a checkpoint after every step."""
+    """0 writes a checkpoint after every step, however long that takes."""
     patience: int = 0
     """Validations in a row without a better one after which the run ends, with the weights of the best one
     as its result; 0 trains to the end and takes the last."""

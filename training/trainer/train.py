@@ -206,7 +206,9 @@ class Run:
                 said_at = time.monotonic()
                 self._say_metrics("progress", loss, norm)
             self._validate_if_due(every)
-            pause = max(self.order.checkpoint_seconds, CHECKPOINT_SHARE * save_cost)
+            pause = self.order.checkpoint_seconds and max(
+                self.order.checkpoint_seconds, CHECKPOINT_SHARE * save_cost
+            )
             is_due = self._hear(not is_last and time.monotonic() - saved_at >= pause)
             if self.is_stopping or is_due:
                 begun = time.monotonic()
