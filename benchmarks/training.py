@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/training.py [--method lora|full] [--steps 8] [--base FOLDER] [--rows FILE]
         [--peer trl_sft=PYTHON] [--peer llama_factory=PYTHON] [--rounds 2] [--quality 100] [--beside 1]
-        [--family qwen3]
+        [--family qwen3] [--parameters 1000000000]
 
 The same base, examples, order, LoRA (rank 16) and effective batch (8); each in a process of its own, one
 after the other, in turns. Trainer of transformers runs in this environment; a peer given with --peer runs
@@ -11,13 +11,13 @@ examples of mixed lengths are made (mixed.py). A table is printed: the median of
 two, and what an epoch of these rows would take. --beside N has N processes count without end
 meanwhile, as a machine that does something else too. --quality N compares N steps with the same run
 computed plainly in fp32. --family takes a model of random weights instead, of that family and the
-base's size. Close everything else that uses the processor.
+base's size; --parameters one of the usual shape of so many. Where there is a GPU all train on it, and
+memory is its own. Close everything else that uses the processor.
 """
 
 import argparse
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -29,7 +29,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(PEERS)]
 BATCH, RANK, RATE, LENGTH, HELD_OUT = 8, 16, 2e-4, 1024, 64
 SIZES = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -43,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", type=Path, default=ROOT / "data/builtin/smollm2-135m-instruct")
     parser.add_argument("--family", help="qwen3, gemma3_text, ...")
+    parser.add_argument("--parameters", type=int, default=0)
     parser.add_argument("--method", choices=("lora", "full"), default="lora")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2)
@@ -57,8 +58,8 @@ def main() -> None:
         print(json.dumps(ours(told.folder, told.steps, is_plain=told.ours == PLAIN)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        if told.family:
-            told.base = of_family(told.family, told.base, Path(folder) / told.family)
+        if told.family or told.parameters:
+            told.base = of_family(told, Path(folder) / "random")
         lengths = prepare(Path(folder), told)
         if told.quality:
             compare(Path(folder), told)
@@ -66,15 +67,24 @@ def main() -> None:
             measure(Path(folder), told, lengths)
 
 
-def of_family(family: str, base: Path, folder: Path) -> Path:
-    """Write a model of random weights in the size of another, with the other's tokens; return it."""
+def of_family(told: argparse.Namespace, folder: Path) -> Path:
+    """Write a model of random weights with the tokens of the base; return it."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    shutil.copytree(base, folder)
-    known = AutoConfig.from_pretrained(base)
+    from training.costs import usual_shape
+
+    shutil.copytree(told.base, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    known = AutoConfig.from_pretrained(told.base)
     sizes = {key: getattr(known, key) for key in SIZES}
     head = known.hidden_size // known.num_attention_heads
-    config = AutoConfig.for_model(family, **sizes, head_dim=head)
+    if told.parameters:
+        shape = usual_shape(told.parameters)
+        head = shape.head_size
+        sizes |= {
+            "hidden_size": shape.hidden, "intermediate_size": shape.inner, "num_hidden_layers": shape.layers,
+            "num_attention_heads": shape.heads, "num_key_value_heads": shape.key_heads,
+        }  # fmt: skip
+    config = AutoConfig.for_model(told.family or known.model_type, **sizes, head_dim=head)
     AutoModelForCausalLM.from_config(config).float().save_pretrained(folder)
     return folder
 
@@ -158,6 +168,7 @@ def run(name: str, folder: Path, told: argparse.Namespace, steps: int) -> dict:
 def ours(folder: Path, steps: int, is_plain: bool) -> dict:
     """Run our trainer's own steps in order, in this process."""
     import numpy as np
+    from clock import peak_mb
 
     from training.lm import speed, trainable
     from training.trainer import order, train
@@ -178,14 +189,14 @@ def ours(folder: Path, steps: int, is_plain: bool) -> dict:
     for number in range(steps):
         started = time.perf_counter()
         loss, _, _ = job.one_step(np.arange(number * BATCH, (number + 1) * BATCH))
+        settle()
         seconds.append(time.perf_counter() - started)
         losses.append(loss)
     held_out = np.arange(len(job.corpus) - HELD_OUT, len(job.corpus))
     job.validation, job.validation_packs = held_out, list(job._packs(held_out))
     job.validate()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
-        "seconds": seconds, "losses": losses, "peak_mb": peak, "ready": ready,
+        "seconds": seconds, "losses": losses, "peak_mb": peak_mb(), "ready": ready,
         "held_out": job.history["validation_loss"], "path": job.trainable.path,
         "operations": operations(job),
     }  # fmt: skip
@@ -245,14 +256,25 @@ def gemm_peak(seconds: float = 1.0) -> float:
     import torch
 
     best = 0.0
+    place = "cuda" if torch.cuda.is_available() else "cpu"
     for side in (1024, 2048, 4096):
-        left, right = (torch.randn(side, side).bfloat16() for _ in range(2))
+        left, right = (torch.randn(side, side, device=place).bfloat16() for _ in range(2))
         deadline = time.perf_counter() + seconds
         while time.perf_counter() < deadline:
+            settle()
             begun = time.perf_counter()
             left @ right
+            settle()
             best = max(best, 2 * side**3 / (time.perf_counter() - begun) / 1e9)
     return best
+
+
+def settle() -> None:
+    """Wait until a GPU has done what it was told."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def compare(folder: Path, told: argparse.Namespace) -> None:

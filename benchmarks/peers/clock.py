@@ -4,6 +4,7 @@ import json
 import resource
 import time
 
+import torch
 from transformers import TrainerCallback
 
 BATCH, RANK, RATE, LENGTH = 8, 16, 2e-4, 1024
@@ -18,6 +19,8 @@ class Clock(TrainerCallback):
         self.started = time.perf_counter()
 
     def on_step_end(self, *args, **kwargs) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         self.seconds.append(time.perf_counter() - self.started)
 
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:
@@ -25,14 +28,21 @@ class Clock(TrainerCallback):
             self.losses.append(float(logs["loss"]))
 
     def tell(self) -> None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": self.seconds, "losses": self.losses, "peak_mb": peak}))
+        told = {"seconds": self.seconds, "losses": self.losses, "peak_mb": peak_mb()}
+        print(json.dumps(told))
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process took: of the GPU where there is one."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def options(folder: str, steps: int) -> dict:
     return {
         "output_dir": folder, "max_steps": steps, "per_device_train_batch_size": BATCH,
         "learning_rate": RATE, "lr_scheduler_type": "constant", "logging_steps": 1,
-        "report_to": "none", "save_strategy": "no", "disable_tqdm": True, "use_cpu": True,
-        "train_sampling_strategy": "sequential",
+        "report_to": "none", "save_strategy": "no", "disable_tqdm": True,
+        "use_cpu": not torch.cuda.is_available(),        "train_sampling_strategy": "sequential",
     }  # fmt: skip

@@ -378,7 +378,7 @@ async def test_release_lets_go_of_the_weights_after_talking(tiny_base):
     engine = Engine(Shelf(threads=1))
     entry = engine.shelf.load(wire.Load("base:tiny", tiny_base))
     await asyncio.wrap_future(engine.shelf.sweep())
-    weights = weakref.ref(entry.weights.decoder)
+    weights = weakref.ref(entry.weights.decoder or entry.weights.model)
     request = {"model": "base:tiny", "prompt": [5], "max_tokens": 3, "stream": True}
     ticket = engine.line.join(wire.completion(request))
     while (await ticket.events.get()).finish_reason is None:

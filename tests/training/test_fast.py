@@ -7,11 +7,13 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from training.lm.fast import kernels
+from training.lm.attention import Segments, within
+from training.lm.fast import kernels, operations
 from training.lm.fast.attention import Attend, Span, plan
 from training.lm.fast.decoder import KINDS, Decoder, Row
 from training.lm.fast.lanes import Lane, Lanes
 
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 SIZES = {
     "vocab_size": 384, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 2048,
@@ -70,31 +72,50 @@ def fast_loss(decoder: Decoder, found, scale: float | None = None) -> float:
     starts = [0]
     for row in found:
         starts.append(starts[-1] + len(row))
+    place = decoder.place
     row = Row(
-        torch.cat(found),
-        torch.cat([torch.arange(len(row)) for row in found]),
+        torch.cat(found).to(place),
+        torch.cat([torch.arange(len(row)) for row in found]).to(place),
         [Span(a, b) for a, b in itertools.pairwise(starts)],
-        torch.cat([torch.arange(a + 1, b - 1) for a, b in itertools.pairwise(starts)]),
-        torch.cat([row[2:] for row in found]),
+        torch.cat([torch.arange(a + 1, b - 1) for a, b in itertools.pairwise(starts)]).to(place),
+        torch.cat([row[2:] for row in found]).to(place),
     )
     return decoder.loss(row, scale)
 
 
 def gradients(model) -> dict[str, torch.Tensor]:
-    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    return {n: p.grad.cpu().clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
+PROCESSOR, AS_GPU, GPU, REMADE = "processor", "as on a GPU", "GPU", ", layers remade"
+WAYS = [PROCESSOR, AS_GPU, pytest.param(GPU, marks=needs_gpu)]
+"""On a processor as on a GPU: by operations of PyTorch, in one lane, with attention by segments."""
+
+
+def decoder_of(model, kind: torch.dtype, way: str, monkeypatch) -> Decoder:
+    if way.startswith(GPU):
+        model.to("cuda")
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    decoder = Decoder(causal, kind, remakes=REMADE in way)
+    if way.startswith(AS_GPU):
+        monkeypatch.setattr(kernels, "of", lambda x: operations)
+        decoder.has_lanes, decoder.lanes = False, Lanes(1)
+    return decoder
+
+
+@pytest.mark.parametrize(
+    "way", [*WAYS, AS_GPU + REMADE, pytest.param(GPU + REMADE, marks=needs_gpu)]
+)
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("family", sorted(KINDS))
-def test_loss_and_gradients_are_those_of_transformers(family, method):
+def test_loss_and_gradients_are_those_of_transformers(family, method, way, monkeypatch):
     found = rows()
     reference, model = build(family), build(family)
     if method == "lora":
         reference, model = adapted(reference), adapted(model)
     expected = expected_loss(reference, found)
     expected.backward()
-    causal = model.get_base_model() if method == "lora" else model
-    loss = fast_loss(Decoder(causal, torch.float32), found, 1.0)
+    loss = fast_loss(decoder_of(model, torch.float32, way, monkeypatch), found, 1.0)
     assert loss == pytest.approx(float(expected), rel=1e-5)
     wanted, got = gradients(reference), gradients(model)
     assert wanted.keys() == got.keys()
@@ -102,13 +123,14 @@ def test_loss_and_gradients_are_those_of_transformers(family, method):
         torch.testing.assert_close(got[name], gradient, rtol=2e-3, atol=2e-4, msg=name)
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("family", sorted(KINDS))
-def test_bfloat16_stays_near_float32(family):
+def test_bfloat16_stays_near_float32(family, way, monkeypatch):
     found = rows((30, 60))
     reference, model = adapted(build(family)), adapted(build(family))
     labels = sum(len(row) - 2 for row in found)
     expected = expected_loss(reference, found)
-    loss = fast_loss(Decoder(model.get_base_model(), torch.bfloat16), found, 1.0)
+    loss = fast_loss(decoder_of(model, torch.bfloat16, way, monkeypatch), found, 1.0)
     assert abs(loss - float(expected)) / labels < 0.02
     expected.backward()
     wanted, got = gradients(reference), gradients(model)
@@ -131,9 +153,10 @@ def test_what_a_step_changed_is_taken_over():
     assert fast_loss(decoder, found) == pytest.approx(float(expected_loss(model, found)), rel=1e-5)
 
 
+@pytest.mark.parametrize("way", ["blocks", "segments", pytest.param("flash", marks=needs_gpu)])
 @pytest.mark.parametrize("window", [None, 8, 300])
 @pytest.mark.parametrize("shared", [0, 13])
-def test_attention_by_blocks_is_plain_attention(window, shared):
+def test_attention_is_plain_attention(window, shared, way):
     torch.manual_seed(1)
     heads, key_heads, size = 4, 2, 8
     lengths = (3, 700, 260) if not shared else (5, 600)
@@ -145,9 +168,14 @@ def test_attention_by_blocks_is_plain_attention(window, shared):
     for length in lengths:
         spans.append(Span(start, start + length, 0, shared))
         start += length
-    by_head = [x.transpose(0, 1).contiguous() for x in (q, k, v)]
-    blocks = plan(spans, 0, total, window)
-    out = Attend.apply(*by_head, blocks, 0.3, 5, Lane(0, total)).unflatten(1, (heads, size))
+    if way == "blocks":
+        by_head = [x.transpose(0, 1).contiguous() for x in (q, k, v)]
+        blocks = plan(spans, 0, total, window)
+        out = Attend.apply(*by_head, blocks, 0.3, 5, Lane(0, total)).unflatten(1, (heads, size))
+    else:
+        place, kind = ("cuda", torch.bfloat16) if way == "flash" else ("cpu", torch.float32)
+        moved = [x.to(place, kind) for x in (q, k, v)]
+        out = within(*moved, Segments.of(spans, torch.device(place)), 0.3, window).cpu().float()
     weight = torch.randn_like(out)
     (out * weight).sum().backward()
     got = [x.grad.clone() for x in (q, k, v)]
@@ -167,10 +195,12 @@ def test_attention_by_blocks_is_plain_attention(window, shared):
         scores = scores.masked_fill(hidden[span.shared :], float("-inf"))
         parts.append(torch.einsum("hqk,khd->qhd", scores.softmax(-1), values))
     expected = torch.cat(parts)
-    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+    loose = 0.02 if way == "flash" else 1e-5
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=loose)
     (expected * weight).sum().backward()
     for one, x in zip(got, (q, k, v), strict=True):
-        torch.testing.assert_close(one, x.grad, rtol=1e-3, atol=1e-4)
+        error = (one - x.grad).norm() / x.grad.norm()
+        assert error < loose, error
 
 
 def learnt(family: str, method: str, threads: int) -> tuple[float, dict[str, torch.Tensor]]:

@@ -1,7 +1,10 @@
-"""What a GPU short of memory is spared. The choice is tested here, and on processors that layers computed
-again give the same gradients; QLoRA is not."""
+"""What a GPU short of memory is spared. On processors the choice is tested, and that layers computed again
+give the same gradients; the rest where there is a GPU."""
 
+import making
+import pytest
 import torch
+from trainer_runs import of_kind, train
 
 from training.costs import usual_shape
 from training.lm import tight, trainable
@@ -23,6 +26,7 @@ def test_no_more_is_saved_than_memory_asks_for():
     assert choice(80, is_full=True) == Savings(remakes=True)  # all weights are never in 4 bits
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_processors_save_nothing(tiny_base):
     assert tight.savings(tiny_base, 10**9, is_full=True) == Savings()
 
@@ -33,10 +37,11 @@ def test_layers_computed_again_give_the_same_gradients(tiny_base, monkeypatch):
     def gradients(way: Savings) -> dict[str, torch.Tensor]:
         monkeypatch.setattr(tight, "savings", lambda *args, **options: way)
         made = trainable.prepare(tiny_base, "lora", rank=4, alpha=8, seed=1, dtype=torch.float32)
+        draw = torch.Generator().manual_seed(3)
         for name, parameter in made.parameters():
             if "lora_B" in name:
-                torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(3))
-        ids = torch.arange(40)[None] % 20
+                parameter.data.copy_(torch.randn(parameter.shape, generator=draw))
+        ids = torch.arange(40, device=made.device)[None] % 20
         out = made.model(input_ids=ids, labels=ids, use_cache=False)
         out.loss.backward()
         return {name: parameter.grad for name, parameter in made.parameters()}
@@ -45,3 +50,26 @@ def test_layers_computed_again_give_the_same_gradients(tiny_base, monkeypatch):
     assert all(gradient.abs().sum() > 0 for gradient in kept.values())
     for name, gradient in kept.items():
         torch.testing.assert_close(remade[name], gradient)
+
+
+needs_gpu = pytest.mark.skipif(
+    not (torch.cuda.is_available() and tight.has_4bit()), reason="no GPU with bitsandbytes here"
+)
+
+
+@needs_gpu
+@pytest.mark.parametrize("way", [Savings(remakes=True), Savings(remakes=True, is_4bit=True)])
+def test_a_training_that_saves_memory_learns_as_well(way, tiny_base, tmp_path, monkeypatch):
+    def losses(chosen: Savings) -> list[float]:
+        monkeypatch.setattr(tight, "savings", lambda *args, **options: chosen)
+        run = making.run_folder(tmp_path / str(chosen), tiny_base, epochs=6)
+        code, events = train(run)
+        assert code == 0, events[-1]
+        (start,) = of_kind(events, "start")
+        assert start["path"] == ("packed" if chosen.is_4bit else "fast")
+        assert (run / "attempt-1/result/adapter_model.safetensors").exists()
+        return [event["validation_loss"] for event in of_kind(events, "validation")]
+
+    kept, saved = losses(Savings()), losses(way)
+    assert kept[-1] < 0.95 * kept[0]
+    assert saved == pytest.approx(kept, rel=0.1 if way.is_4bit else 0.02)

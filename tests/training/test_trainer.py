@@ -139,7 +139,7 @@ def test_packing_changes_nothing_for_each_family_that_is_packed(family, tmp_path
     expected.backward()
     assert loss == pytest.approx(float(expected), rel=1e-4)
     for (name, one), other in zip(trainable.parameters(), reference.parameters(), strict=True):
-        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-4, msg=name)
+        torch.testing.assert_close(one.grad.cpu(), other.grad, rtol=1e-3, atol=1e-4, msg=name)
     shutil.rmtree(tmp_path)
 
 

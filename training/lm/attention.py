@@ -4,10 +4,110 @@ Registered with transformers as the attention named PACKED; the model's forward 
 Shapes: B = 1, H query heads, K key heads, T tokens of the row, D of a head.
 """
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from typing import cast
+
 import torch
 import torch.nn.functional as F
+from torch.nn.attention.varlen import varlen_attn
+
+from training.lm.fast.attention import Span
 
 PACKED = "dadeum_packed"
+FLASH_TYPES = (torch.bfloat16, torch.float16)
+FLASH_SIZE = 256
+"""Numbers of a head at most."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Which tokens of a row see which, as FlashAttention is told it."""
+
+    spans: Sequence[Span]
+    starts_S: torch.Tensor
+    """Where each span begins, and last where the row ends: int32, where the row is."""
+    key_starts_S: torch.Tensor
+    """Likewise among the keys."""
+    keys_J: torch.Tensor | None
+    """The keys of all spans one after another, where beginnings are shared; None: they are the row."""
+
+    @classmethod
+    def of(cls, spans: Sequence[Span], place: torch.device) -> "Segments":
+        """`spans` lie end to end."""
+        starts = _starts((span.end - span.start for span in spans), place)
+        if not any(span.shared for span in spans):
+            return cls(spans, starts, starts, None)
+        seen = [
+            torch.cat([torch.arange(one.shared_start, one.shared_end), torch.arange(one.start, one.end)])
+            for one in spans
+        ]  # fmt: skip
+        return cls(spans, starts, _starts(map(len, seen), place), torch.cat(seen).to(place))
+
+    @property
+    def longest(self) -> int:
+        return max(span.end - span.start for span in self.spans)
+
+    @property
+    def most_keys(self) -> int:
+        return max(span.shared + span.end - span.start for span in self.spans)
+
+
+def _starts(lengths: Iterable[int], place: torch.device) -> torch.Tensor:
+    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32).to(place)
+
+
+def within(
+    q_THD: torch.Tensor, k_TKD: torch.Tensor, v_TKD: torch.Tensor, segments: Segments,
+    scale: float | None, window: int | None,
+) -> torch.Tensor:  # fmt: skip
+    """Return (T, H, D) causal attention of each span to itself and what it shares, `window` tokens back
+    or all: by one call of FlashAttention (Dao 2023) where the GPU has it."""
+    if segments.keys_J is not None:  # in fp32, in which gradients of shared keys are to add up
+        k_TKD, v_TKD = (
+            x.float().index_select(0, segments.keys_J).to(x.dtype) for x in (k_TKD, v_TKD)
+        )
+    if _has_flash(q_THD):
+        found = varlen_attn(
+            q_THD, k_TKD, v_TKD, segments.starts_S, segments.key_starts_S, segments.longest,
+            segments.most_keys, scale=scale, window_size=((window or 0) - 1, 0), enable_gqa=True,
+        )  # fmt: skip
+        return cast(torch.Tensor, found)  # it tells no more, unless it is asked to
+    q_BHTD, k_BKTD, v_BKTD = (x.transpose(0, 1)[None] for x in (q_THD, k_TKD, v_TKD))
+    parts, first = [], 0
+    for span in segments.spans:
+        keys = slice(first, first + span.shared + span.end - span.start)
+        own = q_BHTD[:, :, span.start : span.end]
+        parts.append(_one(own, k_BKTD[:, :, keys], v_BKTD[:, :, keys], scale, window))
+        first = keys.stop
+    return torch.cat(parts, dim=2)[0].transpose(0, 1)
+
+
+def _has_flash(q_THD: torch.Tensor) -> bool:
+    size = q_THD.shape[-1]
+    fits = q_THD.dtype in FLASH_TYPES and size <= FLASH_SIZE and size % 8 == 0
+    return q_THD.is_cuda and fits and _is_ampere()
+
+
+@cache
+def _is_ampere() -> bool:
+    """Say whether the GPU is of the first generation that FlashAttention runs on, or of a later one."""
+    return torch.cuda.get_device_capability() >= (8, 0)
+
+
+def _one(query, key, value, scale: float | None, window: int | None) -> torch.Tensor:
+    """The last query sees the last key."""
+    queries, keys = query.shape[2], key.shape[2]
+    mask = None
+    if queries < keys or (window and keys > window):
+        place = torch.arange(keys, device=query.device)
+        distance = place[keys - queries :, None] - place[None]
+        mask = (distance >= 0) & (distance < (window or keys))
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=True
+    )
 
 
 def packed_attention(
@@ -18,36 +118,17 @@ def packed_attention(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    segments: list[tuple[int, int]] | None = None,
+    segments: Segments | None = None,
     **unused: object,
 ) -> tuple[torch.Tensor, None]:
     """Return (B, T, H, D) causal attention within each segment."""
-    whole = [(0, query_BHTD.shape[2])]
-    parts = [
-        _one(
-            query_BHTD[:, :, start:end],
-            key_BKTD[:, :, start:end],
-            value_BKTD[:, :, start:end],
-            scaling,
-            sliding_window,
-        )
-        for start, end in segments or whole
-    ]
-    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
-
-
-def _one(query, key, value, scaling: float | None, window: int | None) -> torch.Tensor:
-    length = query.shape[2]
-    if window and length > window:
-        place = torch.arange(length, device=query.device)
-        distance = place[:, None] - place[None]
-        mask = (distance >= 0) & (distance < window)
-        return F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True
-        )
-    return F.scaled_dot_product_attention(
-        query, key, value, is_causal=True, scale=scaling, enable_gqa=True
-    )
+    place = query_BHTD.device
+    segments = segments or Segments.of([Span(0, query_BHTD.shape[2])], place)
+    q, k, v = (x[0].transpose(0, 1) for x in (query_BHTD, key_BKTD, value_BKTD))
+    if torch.is_autocast_enabled(place.type):  # rotary embedding has made queries and keys wide
+        kind = torch.get_autocast_dtype(place.type)
+        q, k, v = q.to(kind), k.to(kind), v.to(kind)
+    return within(q, k, v, segments, scaling, sliding_window)[None].contiguous(), None
 
 
 def register() -> None:

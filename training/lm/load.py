@@ -39,7 +39,11 @@ def device() -> torch.device:
 
 
 def best_dtype() -> torch.dtype:
-    fits = torch.cuda.is_bf16_supported() if device().type == "cuda" else has_bf16()
+    fits = (
+        torch.cuda.is_bf16_supported(including_emulation=False)
+        if device().type == "cuda"
+        else has_bf16()
+    )
     return torch.bfloat16 if fits else torch.float32
 
 

@@ -1,8 +1,8 @@
 """What a training on a GPU does where its memory is short: layers are computed again in the backward pass
 (checkpointing), then a frozen base is held in 4 bits (QLoRA, Dettmers et al. 2023; bitsandbytes).
 
-Follows the libraries' documentation; no GPU has run it yet. On processors nothing of this is done:
-system memory is larger, and what does not fit is said before the start.
+On processors nothing of this is done: system memory is larger, and what does not fit is said before the
+start.
 """
 
 import json
@@ -14,12 +14,15 @@ from typing import Any
 import torch
 
 from training.costs import Shape, shape_of
+from training.lm.fast.head import CHUNK
 from training.lm.load import device
 
 USABLE = 0.9
 """Part of the free memory that is planned with: libraries take some, and some is lost between pieces."""
 LOGIT_BYTES = 10
 """A label's logit in bf16 and fp32, and its gradient in fp32."""
+GATE_BYTES = 48
+"""What the backward pass of a gate makes of each of its numbers, in fp32, while it lasts."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,21 @@ def choose(shape: Shape, tokens: int, free: float, *, is_full: bool, has_4bit: b
 
 def needed(shape: Shape, tokens: int, way: Savings, is_full: bool) -> float:
     """Forecast the bytes of weights, what the optimiser holds, and one row."""
-    if is_full:  # fp32: weight, gradient, two moments
-        weights = 16.0 * (shape.weights + shape.hidden * shape.vocabulary)
-    elif way.is_4bit:
-        weights = 0.6 * shape.weights + 4.0 * shape.hidden * shape.vocabulary
+    is_fast = shape.is_packed and not way.is_4bit
+    ends = shape.hidden * shape.vocabulary
+    if is_full:  # in fp32 weight, gradient, two moments; in bf16 what is computed with
+        weights = 18.0 * (shape.weights + ends)
     else:
-        weights = 2.0 * shape.weights + 4.0 * shape.hidden * shape.vocabulary
-    kept = shape.layers * shape.hidden + shape.width / shape.layers if way.remakes else shape.width
-    return weights + tokens * (4.0 * kept + LOGIT_BYTES * shape.vocabulary)
+        weights = (0.6 if way.is_4bit else 2.0) * shape.weights + (6.0 if is_fast else 4.0) * ends
+    kept, size = shape.width, 2.0 if is_fast else 4.0
+    if way.remakes:
+        kept = 2 * shape.layers * shape.hidden + shape.width / shape.layers
+    labels = min(tokens, CHUNK) if is_fast else tokens
+    return (
+        weights
+        + tokens * (size * kept + GATE_BYTES * shape.inner)
+        + labels * LOGIT_BYTES * shape.vocabulary
+    )
 
 
 def has_4bit() -> bool:

@@ -11,10 +11,12 @@ from torch import nn
 from training import gate, memory
 from training.errors import UserError
 from training.lm import attention, generate, tight
+from training.lm.attention import Segments
 from training.lm.decode import answers
 from training.lm.fast.decoder import KINDS, Decoder, Row, Unknown
 from training.lm.load import device, is_short_of_memory
 from training.lm.speed import training_dtype
+from training.lm.tight import Savings
 
 LORA, FULL = "lora", "full"
 COPY_SHARE = 0.25
@@ -27,8 +29,11 @@ Others (convolutions or states that cross examples, soft-capped scores, sinks) g
 class Trainable:
     """Model, its trained parameters and how to run it."""
 
-    def __init__(self, model: nn.Module, is_packable: bool, dtype: torch.dtype) -> None:
+    def __init__(
+        self, model: nn.Module, is_packable: bool, dtype: torch.dtype, way: Savings
+    ) -> None:
         self.model = model
+        self.way = way
         self.is_packable = is_packable
         """Whether several examples may go through in one row."""
         self.device = device()
@@ -38,10 +43,10 @@ class Trainable:
         """The fast way to compute the model, where it is known there; None takes the plain one."""
 
     def _decoder(self) -> Decoder | None:
-        if not self.is_packable or self.device.type != "cpu":
+        if not self.is_packable or self.way.is_4bit:
             return None
         try:
-            return Decoder(self._causal, self.dtype)
+            return Decoder(self._causal, self.dtype, remakes=self.way.remakes)
         except Unknown:
             return None
 
@@ -92,7 +97,7 @@ class Trainable:
         """Return the likeliest continuation of each prompt, without the stop id; as far as it came when
         asked to stop, or when it is late after a token."""
         asked: Any = {"max_tokens": max_tokens, "stop_ids": stop_ids}
-        if self.decoder and self.uses_bf16 and self._can_be_copied:
+        if self.decoder and self.device.type == "cpu" and self.uses_bf16 and self._can_be_copied:
             lora = self.model if self._causal is not self.model else None
             with suppress(Unknown):
                 return answers.greedy(
@@ -126,7 +131,7 @@ class Trainable:
         """Return the summed cross entropy over a pack's labels, and add the gradients of that times the
         scale to the parameters'; logits exist only where there is a label."""
         if self.decoder:
-            return self.decoder.loss(_row(pack), scale)
+            return self.decoder.loss(self._row(pack), scale)
         loss = self._plain_loss(pack)
         (loss * scale).backward()
         return float(loss.detach())
@@ -134,7 +139,7 @@ class Trainable:
     def loss(self, pack) -> float:
         """Return the summed cross entropy over a pack's labels."""
         if self.decoder:
-            return self.decoder.loss(_row(pack))
+            return self.decoder.loss(self._row(pack))
         with torch.inference_mode():
             return float(self._plain_loss(pack))
 
@@ -144,8 +149,7 @@ class Trainable:
         return nn.functional.cross_entropy(logits_LV, labels_L, reduction="sum")
 
     def _plain_logits(self, pack) -> torch.Tensor:
-        spans = [(span.start, span.end) for span in pack.spans]
-        extra = {"segments": spans} if self.is_packable else {}
+        extra = {"segments": Segments.of(pack.spans, self.device)} if self.is_packable else {}
         with self.precision():
             logits_1LV = self.model(
                 input_ids=pack.ids_1T.to(self.device),
@@ -156,11 +160,17 @@ class Trainable:
             ).logits
         return logits_1LV[0]
 
-
-def _row(pack) -> Row:
-    return Row(
-        pack.ids_1T[0], pack.positions_1T[0], pack.spans, pack.label_positions_L, pack.labels_L
-    )
+    def _row(self, pack) -> Row:
+        ids_T, positions_T, where_L, labels_L = (
+            numbers.to(self.device)
+            for numbers in (
+                pack.ids_1T[0],
+                pack.positions_1T[0],
+                pack.label_positions_L,
+                pack.labels_L,
+            )
+        )
+        return Row(ids_T, positions_T, pack.spans, where_L, labels_L)
 
 
 def prepare(
@@ -201,7 +211,7 @@ def prepare(
     else:
         model.requires_grad_(True)
     model.train()
-    return Trainable(model if way.is_4bit else model.to(device()), is_packable, dtype)
+    return Trainable(model if way.is_4bit else model.to(device()), is_packable, dtype, way)
 
 
 def add_lora(model: nn.Module, rank: int, alpha: int) -> nn.Module:
@@ -235,9 +245,9 @@ def go_on_with(model: nn.Module, adapter: Path) -> nn.Module:
 def _lighten(model: nn.Module) -> None:
     """Keep frozen linear weights in bf16, so that they are not cast at every step.
 
-    Embeddings and norms stay in fp32 and with them the residual stream.
+    Embeddings and norms stay in fp32, and a head that is one with the embedding.
     """
-    head = model.get_output_embeddings()
+    embedding = model.get_input_embeddings().weight
     for module in model.modules():
-        if isinstance(module, nn.Linear) and module is not head:
+        if isinstance(module, nn.Linear) and module.weight is not embedding:
             module.to(torch.bfloat16)

@@ -1,4 +1,4 @@
-"""Training on processors, faster: the decoder of the Llama, Mistral, Qwen2, Qwen3 and Gemma 3 families computed by
+"""Training, faster: the decoder of the Llama, Mistral, Qwen2, Qwen3 and Gemma 3 families computed by
 few, large matrix products. The weights stay where transformers and PEFT have them.
 
 Shapes: T tokens of a packed row, C width of the model, H query heads, K key heads, D of a head,

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from training import costs
+from training.lm.attention import Segments, within
 from training.lm.fast.attention import Attend, Block, Span, plan
 from training.lm.fast.head import CrossEntropy, Head
 from training.lm.fast.lanes import Lane, Lanes
@@ -41,9 +43,10 @@ class Row:
 
 
 class Decoder:
-    def __init__(self, model: Any, kind: torch.dtype) -> None:
+    def __init__(self, model: Any, kind: torch.dtype, *, remakes: bool = False) -> None:
         """`model` is the causal language model of transformers, with PEFT's layers in it or without;
-        `kind` the dtype to compute in.
+        `kind` the dtype to compute in. With `remakes`, layers are computed again in the backward pass
+        instead of kept.
 
         Raises: Unknown.
         """
@@ -55,13 +58,16 @@ class Decoder:
             raise Unknown(config.model_type)
         if getattr(config, "final_logit_softcapping", None):
             raise Unknown("soft-capped logits")
-        self.model, self.kind = model, kind
+        self.model, self.kind, self.remakes = model, kind, remakes
         self.inner = model.model
+        self.place = model.lm_head.weight.device
+        self.has_lanes = self.place.type == "cpu"
+        """Whether threads share a row and its attention is computed by blocks; else it is one lane's."""
         self.offset = 1.0 if config.model_type.startswith("gemma") else 0.0
         self.is_silu = ACTIVATIONS[activation]
         self.layers = [_Layer(self, layer) for layer in self.inner.layers]
         self.head = Head(model.lm_head, kind)
-        self.lanes = Lanes(torch.get_num_threads())
+        self.lanes = Lanes(torch.get_num_threads() if self.has_lanes else 1)
         products = 4 * sum(group.joined_NK.numel() for one in self.layers for group in one.groups)
         pairs = sum(12 * layer.heads * layer.size for layer in self.layers)
         self.key_cost, self.label_cost = (
@@ -123,14 +129,26 @@ class Decoder:
         x_nC = Embed.apply(ids_n, begun, self.inner.embed_tokens, self.kind, lane)
         y_nC: torch.Tensor | None = None
         turns: dict[str | None, tuple[torch.Tensor, torch.Tensor]] = {}
-        blocks: dict[int | None, list[Block]] = {}
+        sights: dict[int | None, list[Block] | Segments] = {}
         for layer in self.layers:
             if layer.rope not in turns:
                 turns[layer.rope] = self._turns(x_nC, positions_n, layer.rope)
-            if layer.window not in blocks:
-                blocks[layer.window] = plan(spans, lane.begin, lane.end, layer.window)
-            x_nC, y_nC = layer(x_nC, y_nC, turns[layer.rope], blocks[layer.window], lane)
+            if layer.window not in sights:
+                sights[layer.window] = self._sight(spans, lane, layer.window)
+            given = x_nC, y_nC, turns[layer.rope], sights[layer.window], lane
+            if self.remakes:
+                x_nC, y_nC = checkpoint(
+                    layer, *given, use_reentrant=False, preserve_rng_state=False
+                )
+            else:
+                x_nC, y_nC = layer(*given)
         return x_nC, y_nC
+
+    def _sight(self, spans: Sequence[Span], lane: Lane, window: int | None):
+        """Return which tokens of a lane see which, as its attention is told it."""
+        if self.has_lanes:
+            return plan(spans, lane.begin, lane.end, window)
+        return Segments.of(spans, self.place)
 
     def _turns(self, x_nC, positions_n, rope: str | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return cosines and signed sines (n, D) as the model makes them, in fp32."""
@@ -178,11 +196,11 @@ class _Layer:
         for group in self.groups:
             group.refresh()
 
-    def __call__(self, x_nC, y_nC, turns, blocks: Sequence[Block], lane: Lane):
+    def __call__(self, x_nC, y_nC, turns, sight: Sequence[Block] | Segments, lane: Lane):
         """Take the states as two (n, C) that are to be added, and return them so."""
         module, decoder = self.module, self.decoder
         x_nC, found = decoder.add_norm(module.input_layernorm, x_nC, y_nC, lane, self.qkv.rank)
-        y_nC = self.out(self._attend(found, turns, blocks, lane), lane)
+        y_nC = self.out(self._attend(found, turns, sight, lane), lane)
         if self.is_sandwich:
             y_nC = decoder.norm(module.post_attention_layernorm, y_nC, lane)
         before = (
@@ -197,7 +215,7 @@ class _Layer:
             y_nC = decoder.norm(module.post_feedforward_layernorm, y_nC, lane)
         return x_nC, y_nC
 
-    def _attend(self, x_nC, turns, blocks: Sequence[Block], lane: Lane) -> torch.Tensor:
+    def _attend(self, x_nC, turns, sight, lane: Lane) -> torch.Tensor:
         attention, norms = self.attention, None
         if hasattr(attention, "q_norm"):
             q, k = attention.q_norm, attention.k_norm
@@ -206,7 +224,10 @@ class _Layer:
             self.qkv(x_nC, lane), (self.heads, self.key_heads), turns, norms, self.decoder.offset,
             lane,
         )  # fmt: skip
-        return Attend.apply(q, k, v, blocks, attention.scaling, self.out.rank, lane)
+        if isinstance(sight, Segments):
+            q, k, v = (x_HnD.transpose(0, 1) for x_HnD in (q, k, v))
+            return within(q, k, v, sight, attention.scaling, self.window).flatten(1)
+        return Attend.apply(q, k, v, sight, attention.scaling, self.out.rank, lane)
 
 
 def eps_of(norm: Any) -> float:

@@ -4,7 +4,6 @@ import torch
 from torch.nn import functional as F
 
 from training.lm.fast import kernels
-from training.lm.fast.kernels import numbers
 
 CHUNK = 256
 """Labels at once: their logits are as wide as the vocabulary."""
@@ -17,14 +16,14 @@ class CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x_LC, labels_L, head, lane):
         is_learning = ctx.needs_input_grad[0]
-        loss_L = torch.empty(len(labels_L))
+        loss_L = x_LC.new_empty(len(labels_L), dtype=torch.float32)
         grad_LC = torch.empty_like(x_LC) if is_learning else None
         grad_VC = None
         for start in range(0, len(labels_L), CHUNK):
             rows = slice(start, start + CHUNK)
             x = x_LC[rows]
             logits = F.linear(x, head.weight, head.bias)
-            kernels.cross_entropy(numbers(logits), numbers(labels_L[rows]), numbers(loss_L[rows]))
+            kernels.of(logits).cross_entropy(logits, labels_L[rows], loss_L[rows])
             if not is_learning:
                 continue
             torch.mm(logits, head.weight, out=grad_LC[rows])
@@ -41,8 +40,8 @@ class CrossEntropy(torch.autograd.Function):
         if head.is_trained:
             if grad_VC is None:  # a lane without labels
                 grad_VC = torch.zeros_like(head.parameter)
-            lane.give(head.parameter, grad_VC.mul_(float(scale)))
-        return grad_LC.mul_(float(scale)), None, None, None
+            lane.give(head.parameter, grad_VC.mul_(scale))
+        return grad_LC.mul_(scale), None, None, None
 
 
 class Head:

@@ -30,8 +30,9 @@ class Group:
         if self.adapted and (len(self.adapted) < len(linears) or self.is_trained):
             raise ValueError("all layers of a group have a LoRA on frozen weights, or none has")
         shape = sum(self.sizes), self.inputs + self.rank
-        self.joined_NK = torch.zeros(shape, dtype=kind)
-        self.down_RK = torch.zeros(self.rank, self.inputs, dtype=kind)
+        place = self.bases[0].weight.device
+        self.joined_NK = torch.zeros(shape, dtype=kind, device=place)
+        self.down_RK = torch.zeros(self.rank, self.inputs, dtype=kind, device=place)
         biases = [base.bias for base in self.bases]
         self.bias_N = None if biases[0] is None else torch.cat(biases).detach().to(kind)
         self._take_over()

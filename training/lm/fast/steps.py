@@ -7,11 +7,10 @@ are left free at its right (linear.py).
 import torch
 
 from training.lm.fast import kernels
-from training.lm.fast.kernels import F, numbers
 
 
-def _with_room(n: int, width: int, room: int, kind: torch.dtype) -> torch.Tensor:
-    return torch.empty(n, width + room, dtype=kind)
+def _with_room(x_nC: torch.Tensor, width: int, room: int) -> torch.Tensor:
+    return x_nC.new_empty(len(x_nC), width + room)
 
 
 class Norm(torch.autograd.Function):
@@ -21,11 +20,9 @@ class Norm(torch.autograd.Function):
     def forward(ctx, x_nC, weight, eps: float, offset: float, room: int, lane):
         x_nC = x_nC.contiguous()
         n, width = x_nC.shape
-        out_nK = _with_room(n, width, room, x_nC.dtype)
-        shrink_n = torch.empty(n)
-        kernels.norm(
-            numbers(x_nC), numbers(weight), F(eps), F(offset), numbers(out_nK), numbers(shrink_n)
-        )
+        out_nK = _with_room(x_nC, width, room)
+        shrink_n = x_nC.new_empty(n, dtype=torch.float32)
+        kernels.of(x_nC).norm(x_nC, weight, eps, offset, out_nK, shrink_n)
         ctx.save_for_backward(x_nC, shrink_n)
         ctx.told = weight, offset, lane
         return out_nK[:, :width]
@@ -53,13 +50,12 @@ class AddNorm(torch.autograd.Function):
 def _norm_back(ctx, grad_nC, further_nC) -> torch.Tensor:
     x_nC, shrink_n = ctx.saved_tensors
     weight, offset, lane = ctx.told
-    grad_weight = torch.zeros(weight.numel() if weight.requires_grad else 0)
+    grad_weight = _room_for_gradient(weight)
     found = torch.empty_like(x_nC)
     further_nC = x_nC[:0] if further_nC is None else further_nC.contiguous()
-    kernels.norm_back(
-        numbers(grad_nC.contiguous()), numbers(x_nC), numbers(shrink_n), numbers(weight), F(offset),
-        numbers(further_nC), numbers(found), numbers(grad_weight),
-    )  # fmt: skip
+    kernels.of(x_nC).norm_back(
+        grad_nC.contiguous(), x_nC, shrink_n, weight, offset, further_nC, found, grad_weight
+    )
     if weight.requires_grad:
         lane.give(weight, grad_weight)
     return found
@@ -78,11 +74,9 @@ class Heads(torch.autograd.Function):
         n, (heads, key_heads), size = len(all_nN), counts, turns[0].shape[1]
         found, first = [], 0
         for count, weight in zip((heads, key_heads), _weights(norms), strict=True):
-            out = torch.empty(count, n, size, dtype=all_nN.dtype)
-            kernels.heads(
-                numbers(all_nN), first, *map(numbers, turns), numbers(weight),
-                F(norms[2] if norms else 0), F(offset), numbers(out),
-            )  # fmt: skip
+            out = all_nN.new_empty(count, n, size)
+            eps = norms[2] if norms else 0.0
+            kernels.of(out).heads(all_nN, first, *turns, weight, eps, offset, out)
             found.append(out)
             first += count * size
         values = all_nN[:, first:].unflatten(1, (key_heads, size)).transpose(0, 1)
@@ -94,18 +88,21 @@ class Heads(torch.autograd.Function):
         counts, turns, norms, offset, lane = ctx.told
         found, first = all_nN.new_empty(grad_q.shape[1], all_nN.shape[1]), 0
         for grad, weight in zip((grad_q, grad_k), _weights(norms), strict=True):
-            is_trained = weight.requires_grad
-            grad_weight = torch.zeros(weight.numel() if is_trained else 0)
-            kernels.heads_back(
-                numbers(grad.contiguous()), numbers(all_nN), first, *map(numbers, turns),
-                numbers(weight), F(norms[2] if norms else 0), F(offset), numbers(found),
-                numbers(grad_weight),
+            grad_weight = _room_for_gradient(weight)
+            kernels.of(grad).heads_back(
+                grad.contiguous(), all_nN, first, *turns, weight,
+                norms[2] if norms else 0.0, offset, found, grad_weight,
             )  # fmt: skip
-            if is_trained:
+            if weight.requires_grad:
                 lane.give(weight, grad_weight)
             first += grad.shape[0] * grad.shape[2]
         found[:, first:].unflatten(1, (counts[1], -1)).copy_(grad_v.transpose(0, 1))
         return found, None, None, None, None, None
+
+
+def _room_for_gradient(weight: torch.Tensor) -> torch.Tensor:
+    """Return zeros in the weight's shape; none where it is not trained."""
+    return weight.new_zeros(weight.numel() if weight.requires_grad else 0)
 
 
 def _weights(norms) -> tuple[torch.Tensor, torch.Tensor]:
@@ -124,8 +121,8 @@ class Gate(torch.autograd.Function):
     @staticmethod
     def forward(ctx, both_nJ, is_silu: bool, room: int):
         width = both_nJ.shape[1] // 2
-        out_nK = _with_room(len(both_nJ), width, room, both_nJ.dtype)
-        kernels.gate(numbers(both_nJ), is_silu, numbers(out_nK))
+        out_nK = _with_room(both_nJ, width, room)
+        kernels.of(both_nJ).gate(both_nJ, is_silu, out_nK)
         ctx.save_for_backward(both_nJ)
         ctx.is_silu = is_silu
         return out_nK[:, :width]
@@ -134,9 +131,7 @@ class Gate(torch.autograd.Function):
     def backward(ctx, grad_nC):
         (both_nJ,) = ctx.saved_tensors
         found = torch.empty_like(both_nJ)
-        kernels.gate_back(
-            numbers(grad_nC.contiguous()), numbers(both_nJ), ctx.is_silu, numbers(found)
-        )
+        kernels.of(both_nJ).gate_back(grad_nC.contiguous(), both_nJ, ctx.is_silu, found)
         return found, None, None
 
 
