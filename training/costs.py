@@ -31,6 +31,8 @@ class Shape:
     vocabulary: int
     is_packed: bool = True
     """Whether many examples go through at once; else one by one."""
+    is_tied: bool = True
+    """Whether the head is one with the embedding."""
 
     @property
     def weights(self) -> int:
@@ -65,6 +67,7 @@ def shape_of(config: Mapping) -> Shape | None:
             head_size=text.get("head_dim") or text["hidden_size"] // heads,
             vocabulary=text["vocab_size"],
             is_packed=config.get("model_type") in FAST,
+            is_tied=bool(text.get("tie_word_embeddings", config.get("tie_word_embeddings", True))),
         )
     except (KeyError, TypeError):
         return None

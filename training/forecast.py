@@ -279,8 +279,8 @@ def memory_bytes(
     linear = min(shape.weights, base.parameters)
     rest = base.parameters - linear
     state = linear * size + rest * (size % 4) + 16 * trained
-    if method != recipe.FULL:
-        state += 4 * rest
+    if method != recipe.FULL:  # in bf16 a head of its own weighs 2 bytes, one with the embedding 6
+        state += 4 * rest if shape.is_tied or size == 4 else rest
     squares, labels = row_tokens**2, row_tokens / 4
     if kept and kept.tokens:
         squares = max(kept.longest_used**2, row_tokens * kept.squares / kept.tokens)

@@ -44,5 +44,5 @@ def options(folder: str, steps: int) -> dict:
         "output_dir": folder, "max_steps": steps, "per_device_train_batch_size": BATCH,
         "learning_rate": RATE, "lr_scheduler_type": "constant", "logging_steps": 1,
         "report_to": "none", "save_strategy": "no", "disable_tqdm": True,
-        "use_cpu": not torch.cuda.is_available(),        "train_sampling_strategy": "sequential",
+        "use_cpu": not torch.cuda.is_available(), "train_sampling_strategy": "sequential",
     }  # fmt: skip

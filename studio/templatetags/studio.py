@@ -306,7 +306,12 @@ def _ways(data: dict) -> list[str]:
             "{way}로 계산합니다({precision}, 프로세스 {processes}개, 각각 스레드 {threads}개)."
         )
     facts = {key: data.get(key, "") for key in ("precision", "threads", "processes")}
-    return [words.format(way=ways[data["path"]], **facts)]
+    said = [words.format(way=ways[data["path"]], **facts)]
+    if data.get("is_4bit"):
+        said.append(_("GPU 메모리를 아끼려고 층을 다시 계산하고 기본 모델을 4비트로 올립니다."))
+    elif data.get("remakes"):
+        said.append(_("GPU 메모리를 아끼려고 층을 다시 계산합니다."))
+    return said
 
 
 @register.filter

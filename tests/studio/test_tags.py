@@ -117,6 +117,12 @@ def test_the_log_says_how_a_run_is_computed():
     assert tags.log_line(JobEvent(kind="start", data=facts)).endswith(
         "빠른 경로로 계산합니다(bf16, 프로세스 3개, 각각 스레드 2개)."
     )
+    facts |= {"remakes": True, "is_4bit": False}
+    again = "층을 다시 계산합니다."
+    assert tags.log_line(JobEvent(kind="start", data=facts)).endswith(again)
+    facts |= {"is_4bit": True}
+    held = "층을 다시 계산하고 기본 모델을 4비트로 올립니다."
+    assert tags.log_line(JobEvent(kind="start", data=facts)).endswith(held)
 
 
 def test_an_absurd_number_is_told_by_its_size():

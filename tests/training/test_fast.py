@@ -5,10 +5,12 @@ import itertools
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from torch.nn.attention import varlen
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from training.lm import attention
 from training.lm.attention import Segments, within
-from training.lm.fast import kernels, operations
+from training.lm.fast import kernels, operations, place
 from training.lm.fast.attention import Attend, Span, plan
 from training.lm.fast.decoder import KINDS, Decoder, Row
 from training.lm.fast.lanes import Lane, Lanes
@@ -72,13 +74,13 @@ def fast_loss(decoder: Decoder, found, scale: float | None = None) -> float:
     starts = [0]
     for row in found:
         starts.append(starts[-1] + len(row))
-    place = decoder.place
+    where = decoder.place
     row = Row(
-        torch.cat(found).to(place),
-        torch.cat([torch.arange(len(row)) for row in found]).to(place),
+        torch.cat(found).to(where),
+        torch.cat([torch.arange(len(row)) for row in found]).to(where),
         [Span(a, b) for a, b in itertools.pairwise(starts)],
-        torch.cat([torch.arange(a + 1, b - 1) for a, b in itertools.pairwise(starts)]).to(place),
-        torch.cat([row[2:] for row in found]).to(place),
+        torch.cat([torch.arange(a + 1, b - 1) for a, b in itertools.pairwise(starts)]).to(where),
+        torch.cat([row[2:] for row in found]).to(where),
     )
     return decoder.loss(row, scale)
 
@@ -98,7 +100,7 @@ def decoder_of(model, kind: torch.dtype, way: str, monkeypatch) -> Decoder:
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     decoder = Decoder(causal, kind, remakes=REMADE in way)
     if way.startswith(AS_GPU):
-        monkeypatch.setattr(kernels, "of", lambda x: operations)
+        monkeypatch.setattr(place, "steps_for", lambda x: operations)
         decoder.has_lanes, decoder.lanes = False, Lanes(1)
     return decoder
 
@@ -153,10 +155,34 @@ def test_what_a_step_changed_is_taken_over():
     assert fast_loss(decoder, found) == pytest.approx(float(expected_loss(model, found)), rel=1e-5)
 
 
-@pytest.mark.parametrize("way", ["blocks", "segments", pytest.param("flash", marks=needs_gpu)])
+def plain_varlen(
+    q, k, v, starts, key_starts, longest, most_keys, *, scale, window_size, enable_gqa
+):
+    """What varlen_attn documents, computed plainly: the last query of each sequence sees its last key."""
+    assert enable_gqa and window_size[1] == 0 and starts.dtype == key_starts.dtype == torch.int32
+    found = []
+    pairs = zip(
+        itertools.pairwise(starts.tolist()), itertools.pairwise(key_starts.tolist()), strict=True
+    )
+    for (a, b), (c, d) in pairs:
+        assert b - a <= longest and d - c <= most_keys
+        keys, values = (x[c:d].repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
+        scores = torch.einsum("qhd,khd->hqk", q[a:b], keys) * scale
+        distance = torch.arange(d - c - (b - a), d - c)[:, None] - torch.arange(d - c)[None]
+        hidden = distance < 0
+        if window_size[0] >= 0:
+            hidden |= distance > window_size[0]
+        chances = scores.masked_fill(hidden, float("-inf")).softmax(-1)
+        found.append(torch.einsum("hqk,khd->qhd", chances, values))
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize(
+    "way", ["blocks", "segments", "flash as told", pytest.param("flash", marks=needs_gpu)]
+)
 @pytest.mark.parametrize("window", [None, 8, 300])
 @pytest.mark.parametrize("shared", [0, 13])
-def test_attention_is_plain_attention(window, shared, way):
+def test_attention_is_plain_attention(window, shared, way, monkeypatch):
     torch.manual_seed(1)
     heads, key_heads, size = 4, 2, 8
     lengths = (3, 700, 260) if not shared else (5, 600)
@@ -173,9 +199,13 @@ def test_attention_is_plain_attention(window, shared, way):
         blocks = plan(spans, 0, total, window)
         out = Attend.apply(*by_head, blocks, 0.3, 5, Lane(0, total)).unflatten(1, (heads, size))
     else:
-        place, kind = ("cuda", torch.bfloat16) if way == "flash" else ("cpu", torch.float32)
-        moved = [x.to(place, kind) for x in (q, k, v)]
-        out = within(*moved, Segments.of(spans, torch.device(place)), 0.3, window).cpu().float()
+        where, kind = ("cuda", torch.bfloat16) if way == "flash" else ("cpu", torch.float32)
+        moved = [x.to(where, kind) for x in (q, k, v)]
+        if way == "flash as told":
+            monkeypatch.setattr(attention, "has_flash", lambda q: True)
+            monkeypatch.setattr(varlen, "varlen_attn", plain_varlen)
+        assert "flash" not in way or attention.has_flash(moved[0])
+        out = within(*moved, Segments.of(spans, torch.device(where)), 0.3, window).cpu().float()
     weight = torch.randn_like(out)
     (out * weight).sum().backward()
     got = [x.grad.clone() for x in (q, k, v)]
@@ -201,6 +231,48 @@ def test_attention_is_plain_attention(window, shared, way):
     for one, x in zip(got, (q, k, v), strict=True):
         error = (one - x.grad).norm() / x.grad.norm()
         assert error < loose, error
+
+
+@pytest.mark.parametrize("remakes", [False, True])
+@pytest.mark.parametrize("family", sorted(KINDS))
+def test_shared_beginnings_are_seen_on_a_gpu_too(family, remakes, monkeypatch):
+    """Four examples begin with the same 12 tokens; one has a single token of its own."""
+    beginning, *own = rows((12, 7, 1, 30, 4))
+    found, spans, first = [beginning], [Span(0, 12)], 12
+    for row in own:
+        spans.append(Span(first, first + len(row), 0, 12))
+        found.append(row)
+        first += len(row)
+    positions = torch.cat([torch.arange(12), *(torch.arange(12, 12 + len(row)) for row in own)])
+    places = torch.arange(12, first)
+    row = Row(torch.cat(found), positions, spans, places, torch.cat(found)[places] % 7 + 3)
+
+    def learnt(way: str) -> tuple[float, dict[str, torch.Tensor]]:
+        model = adapted(build(family))
+        with monkeypatch.context() as patch:
+            decoder = decoder_of(model, torch.float32, way, patch)
+            return decoder.loss(row, 1.0), gradients(model)
+
+    (expected, wanted), (loss, got) = learnt(PROCESSOR), learnt(AS_GPU + REMADE * remakes)
+    assert loss == pytest.approx(expected, rel=1e-5)
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(got[name], gradient, rtol=2e-3, atol=2e-4, msg=name)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_weights_are_held_once_when_they_are_released(method, kind):
+    """On a GPU there may be no room for both, and the training would be lost at its very end."""
+    model = adapted(build("llama")) if method == "lora" else build("llama")
+    causal = model.get_base_model() if method == "lora" else model
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    decoder = Decoder(causal, kind)
+    groups = [group for layer in decoder.layers for group in layer.groups]
+    decoder.release()
+    assert not any(group.joined_NK.numel() for group in groups)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value.float(), before[name], rtol=0.01, atol=0)  # rounded once
+        assert value.is_contiguous()
 
 
 def learnt(family: str, method: str, threads: int) -> tuple[float, dict[str, torch.Tensor]]:

@@ -1,42 +1,78 @@
 """What a GPU short of memory is spared. On processors the choice is tested, and that layers computed again
 give the same gradients; the rest where there is a GPU."""
 
+from dataclasses import replace
+
 import making
 import pytest
 import torch
 from trainer_runs import of_kind, train
 
-from training.costs import usual_shape
+from training.costs import Shape, usual_shape
 from training.lm import tight, trainable
 from training.lm.tight import Savings
 
 BILLION = 10**9
+SEVEN = usual_shape(7 * BILLION)
 
 
-def choice(gigabytes: float, *, is_full: bool = False, has_4bit: bool = True) -> Savings:
-    shape = usual_shape(7 * BILLION)
-    return tight.choose(shape, 4096, gigabytes * BILLION, is_full=is_full, has_4bit=has_4bit)
+def choice(gigabytes: float, *, rank: int = 16, has_4bit: bool = True, **changes) -> Savings:
+    shape, dtype = replace(SEVEN, **changes), torch.bfloat16
+    return tight.choose(shape, 4096, gigabytes * BILLION, rank, dtype, has_4bit=has_4bit)
 
 
 def test_no_more_is_saved_than_memory_asks_for():
     assert choice(80) == Savings()
     assert choice(24) == Savings(remakes=True)
-    assert choice(10) == Savings(remakes=True, is_4bit=True)
-    assert choice(10, has_4bit=False) == Savings(remakes=True)
-    assert choice(80, is_full=True) == Savings(remakes=True)  # all weights are never in 4 bits
+    assert choice(15) == Savings(remakes=True, is_4bit=True)
+    assert choice(150, rank=0) == Savings(remakes=True)
+
+
+def test_where_nothing_fits_the_most_is_saved():
+    assert choice(5) == Savings(remakes=True, is_4bit=True)
+    assert choice(5, has_4bit=False) == Savings(remakes=True)
+    assert choice(5, rank=0) == Savings(remakes=True)  # all weights are never in 4 bits
+
+
+def test_the_forecast_is_what_a_gpu_took():
+    """A Llama of 1.2 billion parameters with LoRA, rows of up to 3,603 tokens, on an H200."""
+    shape = Shape(30, 1920, 5760, 30, 10, 64, vocabulary=49_152)
+    forecast = tight.needed(shape, 3603, Savings(), 16, torch.bfloat16)
+    assert forecast == pytest.approx(11_362 * 2**20, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("rank", "change"),
+    [
+        (16, {"dtype": torch.float32}),
+        (16, {"rank": 256}),
+        (0, {"shape": replace(SEVEN, is_tied=False)}),
+        (16, {"shape": replace(SEVEN, is_packed=False)}),
+    ],
+    ids=("a GPU without bfloat16", "a larger LoRA", "a head of its own", "another architecture"),
+)
+def test_what_weighs_more_is_forecast_so(rank, change):
+    usual = {
+        "shape": SEVEN,
+        "tokens": 1024,
+        "way": Savings(),
+        "rank": rank,
+        "dtype": torch.bfloat16,
+    }
+    assert tight.needed(**usual | change) > tight.needed(**usual)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_processors_save_nothing(tiny_base):
-    assert tight.savings(tiny_base, 10**9, is_full=True) == Savings()
+    assert tight.savings(tiny_base, 10**9, 16, torch.bfloat16) == Savings()
 
 
 def test_layers_computed_again_give_the_same_gradients(tiny_base, monkeypatch):
     monkeypatch.setattr(trainable.Trainable, "_decoder", lambda self: None)
 
     def gradients(way: Savings) -> dict[str, torch.Tensor]:
-        monkeypatch.setattr(tight, "savings", lambda *args, **options: way)
-        made = trainable.prepare(tiny_base, "lora", rank=4, alpha=8, seed=1, dtype=torch.float32)
+        options = {"rank": 4, "alpha": 8, "seed": 1, "dtype": torch.float32}
+        made = trainable.prepare(tiny_base, "lora", **options, way=way)
         draw = torch.Generator().manual_seed(3)
         for name, parameter in made.parameters():
             if "lora_B" in name:
@@ -52,13 +88,14 @@ def test_layers_computed_again_give_the_same_gradients(tiny_base, monkeypatch):
         torch.testing.assert_close(remade[name], gradient)
 
 
-needs_gpu = pytest.mark.skipif(
-    not (torch.cuda.is_available() and tight.has_4bit()), reason="no GPU with bitsandbytes here"
+needs_4bit = pytest.mark.skipif(not tight.has_4bit(), reason="no bitsandbytes here")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize(
+    "way",
+    [Savings(remakes=True), pytest.param(Savings(remakes=True, is_4bit=True), marks=needs_4bit)],
 )
-
-
-@needs_gpu
-@pytest.mark.parametrize("way", [Savings(remakes=True), Savings(remakes=True, is_4bit=True)])
 def test_a_training_that_saves_memory_learns_as_well(way, tiny_base, tmp_path, monkeypatch):
     def losses(chosen: Savings) -> list[float]:
         monkeypatch.setattr(tight, "savings", lambda *args, **options: chosen)

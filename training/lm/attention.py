@@ -12,7 +12,6 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch.nn.attention.varlen import varlen_attn
 
 from training.lm.fast.attention import Span
 
@@ -33,26 +32,24 @@ class Segments:
     """Likewise among the keys."""
     keys_J: torch.Tensor | None
     """The keys of all spans one after another, where beginnings are shared; None: they are the row."""
+    longest: int
+    most_keys: int
+    """Tokens of a span, and keys that it sees, at most."""
 
     @classmethod
     def of(cls, spans: Sequence[Span], place: torch.device) -> "Segments":
         """`spans` lie end to end."""
-        starts = _starts((span.end - span.start for span in spans), place)
+        lengths = [span.end - span.start for span in spans]
+        starts, longest = _starts(lengths, place), max(lengths)
         if not any(span.shared for span in spans):
-            return cls(spans, starts, starts, None)
+            return cls(spans, starts, starts, None, longest, longest)
         seen = [
             torch.cat([torch.arange(one.shared_start, one.shared_end), torch.arange(one.start, one.end)])
             for one in spans
         ]  # fmt: skip
-        return cls(spans, starts, _starts(map(len, seen), place), torch.cat(seen).to(place))
-
-    @property
-    def longest(self) -> int:
-        return max(span.end - span.start for span in self.spans)
-
-    @property
-    def most_keys(self) -> int:
-        return max(span.shared + span.end - span.start for span in self.spans)
+        counts = [len(keys) for keys in seen]
+        key_starts = _starts(counts, place)
+        return cls(spans, starts, key_starts, torch.cat(seen).to(place), longest, max(counts))
 
 
 def _starts(lengths: Iterable[int], place: torch.device) -> torch.Tensor:
@@ -69,7 +66,11 @@ def within(
         k_TKD, v_TKD = (
             x.float().index_select(0, segments.keys_J).to(x.dtype) for x in (k_TKD, v_TKD)
         )
-    if _has_flash(q_THD):
+    if has_flash(q_THD):
+        from torch.nn.attention.varlen import (
+            varlen_attn,
+        )  # it takes long, and processors have no use
+
         found = varlen_attn(
             q_THD, k_TKD, v_TKD, segments.starts_S, segments.key_starts_S, segments.longest,
             segments.most_keys, scale=scale, window_size=((window or 0) - 1, 0), enable_gqa=True,
@@ -85,28 +86,31 @@ def within(
     return torch.cat(parts, dim=2)[0].transpose(0, 1)
 
 
-def _has_flash(q_THD: torch.Tensor) -> bool:
+def has_flash(q_THD: torch.Tensor) -> bool:
     size = q_THD.shape[-1]
     fits = q_THD.dtype in FLASH_TYPES and size <= FLASH_SIZE and size % 8 == 0
-    return q_THD.is_cuda and fits and _is_ampere()
+    return q_THD.is_cuda and fits and _gpu_has_flash()
 
 
 @cache
-def _is_ampere() -> bool:
-    """Say whether the GPU is of the first generation that FlashAttention runs on, or of a later one."""
-    return torch.cuda.get_device_capability() >= (8, 0)
+def _gpu_has_flash() -> bool:
+    """Say whether this build of PyTorch has it, and the GPU is of the first generation that runs it or later."""
+    is_built = torch.backends.cuda.is_flash_attention_available()
+    return is_built and torch.cuda.get_device_capability() >= (8, 0)
 
 
 def _one(query, key, value, scale: float | None, window: int | None) -> torch.Tensor:
-    """The last query sees the last key."""
+    """The last query sees the last key. Keys stand once for each query head: what takes them shared keeps
+    the square of the length on GPUs without FlashAttention."""
     queries, keys = query.shape[2], key.shape[2]
+    key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], 1) for x in (key, value))
     mask = None
     if queries < keys or (window and keys > window):
         place = torch.arange(keys, device=query.device)
         distance = place[keys - queries :, None] - place[None]
         mask = (distance >= 0) & (distance < (window or keys))
     return F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=True
+        query, key, value, attn_mask=mask, is_causal=mask is None, scale=scale
     )
 
 

@@ -19,10 +19,12 @@ from training.lm.load import device
 
 USABLE = 0.9
 """Part of the free memory that is planned with: libraries take some, and some is lost between pieces."""
-LOGIT_BYTES = 10
-"""A label's logit in bf16 and fp32, and its gradient in fp32."""
+LOGIT_BYTES = 14
+"""A label's logit as it comes, and three times in fp32 while its loss is computed."""
 GATE_BYTES = 48
 """What the backward pass of a gate makes of each of its numbers, in fp32, while it lasts."""
+TRAINED_BYTES = 20
+"""A LoRA's number in fp32 with gradient and two moments, and copies that are computed with."""
 
 
 @dataclass(frozen=True)
@@ -32,40 +34,64 @@ class Savings:
     is_4bit: bool = False
 
 
-def savings(base: Path, tokens: int, *, is_full: bool) -> Savings:
-    """Return what has to be saved, so that rows of so many tokens fit into the GPU's free memory."""
+WAYS = (Savings(), Savings(remakes=True), Savings(remakes=True, is_4bit=True))
+"""What saves more stands later."""
+
+
+def savings(base: Path, tokens: int, rank: int, dtype: torch.dtype) -> Savings:
+    """Return what has to be saved, so that rows of so many tokens fit into the GPU's free memory; `rank` is
+    the LoRA's, or 0 where all weights are trained. `dtype` is what is computed in."""
     shape = shape_of(json.loads((base / "config.json").read_text()))
     if device().type != "cuda" or shape is None:
         return Savings()
     free = USABLE * torch.cuda.mem_get_info()[0]
-    return choose(shape, tokens, free, is_full=is_full, has_4bit=has_4bit())
+    return choose(shape, tokens, free, rank, dtype, has_4bit=has_4bit())
 
 
-def choose(shape: Shape, tokens: int, free: float, *, is_full: bool, has_4bit: bool) -> Savings:
+def choose(
+    shape: Shape, tokens: int, free: float, rank: int, dtype: torch.dtype, *, has_4bit: bool
+) -> Savings:
     """Return the least that fits; the most where nothing does."""
-    ways = [Savings(), Savings(remakes=True)]
-    if has_4bit and not is_full:
-        ways.append(Savings(remakes=True, is_4bit=True))
-    return next((way for way in ways if needed(shape, tokens, way, is_full) <= free), ways[-1])
+    ways = [way for way in WAYS if not way.is_4bit or (has_4bit and rank)]
+    fitting = (way for way in ways if needed(shape, tokens, way, rank, dtype) <= free)
+    return next(fitting, ways[-1])
 
 
-def needed(shape: Shape, tokens: int, way: Savings, is_full: bool) -> float:
+def needed(shape: Shape, tokens: int, way: Savings, rank: int, dtype: torch.dtype) -> float:
     """Forecast the bytes of weights, what the optimiser holds, and one row."""
     is_fast = shape.is_packed and not way.is_4bit
-    ends = shape.hidden * shape.vocabulary
-    if is_full:  # in fp32 weight, gradient, two moments; in bf16 what is computed with
-        weights = 18.0 * (shape.weights + ends)
-    else:
-        weights = (0.6 if way.is_4bit else 2.0) * shape.weights + (6.0 if is_fast else 4.0) * ends
-    kept, size = shape.width, 2.0 if is_fast else 4.0
+    size = dtype.itemsize
+    row = _fast_row(shape, tokens, way, size) if is_fast else _plain_row(shape, tokens, way)
+    return _weights(shape, way, rank, size, is_fast) + TRAINED_BYTES * rank * shape.sides + row
+
+
+def _weights(shape: Shape, way: Savings, rank: int, size: int, is_fast: bool) -> float:
+    """`size`: bytes of a number that is computed with; embeddings are in fp32."""
+    words = shape.hidden * shape.vocabulary
+    heads = 1 if shape.is_tied else 2
+    if not rank:  # in fp32 weight, gradient, two moments; and what is computed with
+        copy = size if size < 4 else 0
+        return (16.0 + copy) * (shape.weights + heads * words)
+    if way.is_4bit:
+        return 0.6 * shape.weights + 4.0 * heads * words
+    return size * (shape.weights + words * (is_fast or heads > 1)) + 4.0 * words
+
+
+def _fast_row(shape: Shape, tokens: int, way: Savings, size: int) -> float:
+    kept = shape.width
     if way.remakes:
         kept = 2 * shape.layers * shape.hidden + shape.width / shape.layers
-    labels = min(tokens, CHUNK) if is_fast else tokens
+    labels = min(tokens, CHUNK)
     return (
-        weights
-        + tokens * (size * kept + GATE_BYTES * shape.inner)
-        + labels * LOGIT_BYTES * shape.vocabulary
+        tokens * (size * kept + GATE_BYTES * shape.inner) + labels * LOGIT_BYTES * shape.vocabulary
     )
+
+
+def _plain_row(shape: Shape, tokens: int, way: Savings) -> float:
+    kept = shape.width
+    if way.remakes:
+        kept = shape.layers * shape.hidden + shape.width / shape.layers
+    return tokens * (4.0 * kept + LOGIT_BYTES * shape.vocabulary)
 
 
 def has_4bit() -> bool:

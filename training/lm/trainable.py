@@ -97,7 +97,8 @@ class Trainable:
         """Return the likeliest continuation of each prompt, without the stop id; as far as it came when
         asked to stop, or when it is late after a token."""
         asked: Any = {"max_tokens": max_tokens, "stop_ids": stop_ids}
-        if self.decoder and self.device.type == "cpu" and self.uses_bf16 and self._can_be_copied:
+        is_on_cpu = self.device.type == "cpu"
+        if self.decoder and is_on_cpu and self.uses_bf16 and self._can_be_copied:
             lora = self.model if self._causal is not self.model else None
             with suppress(Unknown):
                 return answers.greedy(
@@ -161,25 +162,20 @@ class Trainable:
         return logits_1LV[0]
 
     def _row(self, pack) -> Row:
-        ids_T, positions_T, where_L, labels_L = (
-            numbers.to(self.device)
-            for numbers in (
-                pack.ids_1T[0],
-                pack.positions_1T[0],
-                pack.label_positions_L,
-                pack.labels_L,
-            )
-        )
-        return Row(ids_T, positions_T, pack.spans, where_L, labels_L)
+        place = self.device
+        return Row(
+            pack.ids_1T[0].to(place), pack.positions_1T[0].to(place), pack.spans,
+            pack.label_positions_L.to(place), pack.labels_L.to(place),
+        )  # fmt: skip
 
 
 def prepare(
     base: Path, method: str, *, rank: int, alpha: int, seed: int, adapter: Path | None = None,
-    dtype: torch.dtype | None = None, tokens: int = 0,
+    dtype: torch.dtype | None = None, way: Savings | None = None,
 ) -> Trainable:  # fmt: skip
     """Load a base through the gate and make it trainable: with a fresh LoRA of the rank, with an
     `adapter` that is trained further, or with all its weights. Without a `dtype` it is the faster one;
-    on a GPU, rows of so many `tokens` are to find room.
+    `way` says what memory is to be saved.
 
     Raises: UserError from the gate, `model_unreadable`, `lora_no_layers`, or `adapter_misfit`.
     """
@@ -190,7 +186,8 @@ def prepare(
     attention.register()
     torch.manual_seed(seed)
     options = {"dtype": torch.float32, "local_files_only": True, "trust_remote_code": False}
-    way = tight.savings(base, tokens, is_full=method == FULL)
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False  # sums stay in fp32
+    way = way or Savings()
     options |= tight.loading(way)
     try:
         model = AutoModelForCausalLM.from_pretrained(base, use_safetensors=True, **options)

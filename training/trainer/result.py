@@ -22,10 +22,10 @@ def save(trainable: Trainable, order: Order, renderer: Renderer, metrics: dict) 
     part = order.folder / ".result.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    trainable.release()
     if order.method == LORA:
         _save_adapter(trainable, order, part)
     else:
+        trainable.release()
         _save_model(trainable, order, part)
     _save_tokenizer(order.weights, renderer, part)
     (part / "README.md").write_text(_card(order, metrics), "utf-8")

@@ -13,6 +13,7 @@ import torch
 
 from training.chat import Renderer
 from training.errors import UserError
+from training.lm import tight
 from training.lm import trainable as lm
 from training.trainer import batch, checkpoint, result
 from training.trainer.best import Best
@@ -132,9 +133,12 @@ class Run:
         """Make the model, its optimiser and what is checked on the way ready."""
         order = self.order
         dtype = self.world.choice((torch.float32, torch.bfloat16), lm.training_dtype)
+        rank = order.lora_rank if order.method == lm.LORA else 0
+        way = tight.savings(order.weights, self._longest_row(), rank, dtype)
+        way = tight.WAYS[self.world.most(tight.WAYS.index(way), len(tight.WAYS))]
         self.trainable = lm.prepare(
             order.weights, order.method, rank=order.lora_rank, alpha=order.lora_alpha, seed=order.seed,
-            adapter=order.foundation, dtype=dtype, tokens=order.row_tokens,
+            adapter=order.foundation, dtype=dtype, way=way,
         )  # fmt: skip
         self.budget = order.row_tokens if self.trainable.is_packable else 1
         self.shares = self.trainable.decoder is not None
@@ -143,6 +147,11 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=order.learning_rate, weight_decay=0.0, fused=True
         )
+
+    def _longest_row(self) -> int:
+        """Return the most tokens that go through the model at once."""
+        longest = int(np.diff(self.corpus.starts).max())
+        return max(longest, min(self.order.row_tokens, self.order.batch_size * longest))
 
     def _packs(self, indices: np.ndarray) -> Iterator[batch.Pack]:
         """Yield this process's part of some examples."""
@@ -173,6 +182,8 @@ class Run:
             path=self.trainable.path,
             precision="bf16" if self.trainable.uses_bf16 else "fp32",
             device=str(self.trainable.device),
+            remakes=self.trainable.way.remakes,
+            is_4bit=self.trainable.way.is_4bit,
             threads=torch.get_num_threads(),
             processes=self.world.size,
         )

@@ -84,6 +84,11 @@ class World:
         (place,) = self.sum(options.index(choose()) if self.leads else 0)
         return options[int(place)]
 
+    def most(self, number: int, count: int) -> int:
+        """Return the largest of the numbers, each below `count`, that all processes bring; each must call it."""
+        told = self.sum(*(number >= one for one in range(count)))
+        return sum(total > 0 for total in told) - 1
+
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Give every process the sum of all gradients, bit for bit the same; each must call it. One that
         had no example brings zeros."""

@@ -109,16 +109,18 @@ class Decoder:
             return float(loss.detach())
 
         with torch.set_grad_enabled(scale is not None):
-            return self.lanes.run(walk, self._costs(row))
+            return self.lanes.run(walk, self._costs(row) if self.has_lanes else row.positions_T)
 
     def _loss(self, row: Row, lane: Lane) -> torch.Tensor:
         own = slice(lane.begin, lane.end)
-        is_own = (row.label_positions_L >= lane.begin) & (row.label_positions_L < lane.end)
-        places_L = row.label_positions_L[is_own] - lane.begin
+        places_L, labels_L = row.label_positions_L, row.labels_L
+        if lane.count > 1:
+            is_own = (places_L >= lane.begin) & (places_L < lane.end)
+            places_L, labels_L = places_L[is_own] - lane.begin, labels_L[is_own]
         parts = self._states(row.ids_T[own], row.positions_T[own], row.spans, lane)
         x_LC, y_LC = (part.index_select(0, places_L) for part in parts)
         _, states = self.add_norm(self.inner.norm, x_LC, y_LC, lane)
-        return CrossEntropy.apply(states, row.labels_L[is_own], self.head, lane)
+        return CrossEntropy.apply(states, labels_L, self.head, lane)
 
     def _states(
         self, ids_n, positions_n, spans: Sequence[Span], lane: Lane
@@ -129,12 +131,13 @@ class Decoder:
         x_nC = Embed.apply(ids_n, begun, self.inner.embed_tokens, self.kind, lane)
         y_nC: torch.Tensor | None = None
         turns: dict[str | None, tuple[torch.Tensor, torch.Tensor]] = {}
+        segments = None if self.has_lanes else Segments.of(spans, self.place)
         sights: dict[int | None, list[Block] | Segments] = {}
         for layer in self.layers:
             if layer.rope not in turns:
                 turns[layer.rope] = self._turns(x_nC, positions_n, layer.rope)
             if layer.window not in sights:
-                sights[layer.window] = self._sight(spans, lane, layer.window)
+                sights[layer.window] = segments or plan(spans, lane.begin, lane.end, layer.window)
             given = x_nC, y_nC, turns[layer.rope], sights[layer.window], lane
             if self.remakes:
                 x_nC, y_nC = checkpoint(
@@ -143,12 +146,6 @@ class Decoder:
             else:
                 x_nC, y_nC = layer(*given)
         return x_nC, y_nC
-
-    def _sight(self, spans: Sequence[Span], lane: Lane, window: int | None):
-        """Return which tokens of a lane see which, as its attention is told it."""
-        if self.has_lanes:
-            return plan(spans, lane.begin, lane.end, window)
-        return Segments.of(spans, self.place)
 
     def _turns(self, x_nC, positions_n, rope: str | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return cosines and signed sines (n, D) as the model makes them, in fp32."""
@@ -199,7 +196,7 @@ class _Layer:
     def __call__(self, x_nC, y_nC, turns, sight: Sequence[Block] | Segments, lane: Lane):
         """Take the states as two (n, C) that are to be added, and return them so."""
         module, decoder = self.module, self.decoder
-        x_nC, found = decoder.add_norm(module.input_layernorm, x_nC, y_nC, lane, self.qkv.rank)
+        x_nC, found = decoder.add_norm(module.input_layernorm, x_nC, y_nC, lane, self.qkv.room)
         y_nC = self.out(self._attend(found, turns, sight, lane), lane)
         if self.is_sandwich:
             y_nC = decoder.norm(module.post_attention_layernorm, y_nC, lane)
@@ -208,8 +205,8 @@ class _Layer:
             if self.is_sandwich
             else module.post_attention_layernorm
         )
-        x_nC, found = decoder.add_norm(before, x_nC, y_nC, lane, self.gate_up.rank)
-        gated = Gate.apply(self.gate_up(found, lane), decoder.is_silu, self.down.rank)
+        x_nC, found = decoder.add_norm(before, x_nC, y_nC, lane, self.gate_up.room)
+        gated = Gate.apply(self.gate_up(found, lane), decoder.is_silu, self.down.room)
         y_nC = self.down(gated, lane)
         if self.is_sandwich:
             y_nC = decoder.norm(module.post_feedforward_layernorm, y_nC, lane)
@@ -220,14 +217,14 @@ class _Layer:
         if hasattr(attention, "q_norm"):
             q, k = attention.q_norm, attention.k_norm
             norms = q.weight, k.weight, eps_of(q)
+        by_token = isinstance(sight, Segments)
         q, k, v = Heads.apply(
             self.qkv(x_nC, lane), (self.heads, self.key_heads), turns, norms, self.decoder.offset,
-            lane,
+            by_token, lane,
         )  # fmt: skip
-        if isinstance(sight, Segments):
-            q, k, v = (x_HnD.transpose(0, 1) for x_HnD in (q, k, v))
+        if by_token:
             return within(q, k, v, sight, attention.scaling, self.window).flatten(1)
-        return Attend.apply(q, k, v, sight, attention.scaling, self.out.rank, lane)
+        return Attend.apply(q, k, v, sight, attention.scaling, self.out.room, lane)
 
 
 def eps_of(norm: Any) -> float:

@@ -7,16 +7,12 @@ call runs on one thread and lets the others go on (lanes.py shares out the token
 
 import fcntl
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import torch
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
-
-from training.lm.fast import operations
 
 F = np.float32
 KINDS = types.uint16, types.float32
@@ -35,11 +31,6 @@ def numbers(x: torch.Tensor) -> np.ndarray:
     """Return a tensor's memory as the loops take it."""
     x = x.detach()
     return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
-
-
-def of(x: torch.Tensor) -> Any:
-    """Return what computes the steps where a tensor lies, each as a function of tensors and numbers."""
-    return operations if x.is_cuda else _LOOPS
 
 
 def _compiled(*told: str) -> Callable:
@@ -340,21 +331,3 @@ def gate_back(grad_nC, both_nJ, is_silu, grad_nJ):
             value = _wide(both_nJ[i, width + c])
             grad_nJ[i, c] = _narrow(grad * value * of_gate, grad_nJ)
             grad_nJ[i, width + c] = _narrow(grad * x * open_, grad_nJ)
-
-
-# --- the loops as functions of tensors ----------------------------------------------------------
-def _on_tensors(loop: Callable) -> Callable:
-    def told(one):
-        if isinstance(one, torch.Tensor):
-            return numbers(one)
-        return F(one) if isinstance(one, float) else one
-
-    return lambda *arguments: loop(*map(told, arguments))
-
-
-_LOOPS = SimpleNamespace(
-    **{
-        loop.__name__: _on_tensors(loop)
-        for loop in (norm, norm_back, heads, heads_back, cross_entropy, gate, gate_back)
-    }
-)

@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 from training.lm.fast.lanes import Lane
 
+ALIGNED = 8
+"""Numbers that rows of a matrix are a multiple of: products of rows that are none are slow."""
+
 
 class Group:
     """What a group of linear layers computes, from the weights that their modules hold."""
@@ -25,11 +28,12 @@ class Group:
         self.inputs = self.bases[0].weight.shape[1]
         self.ranks = [one.lora_A["default"].weight.shape[0] for one in self.adapted]
         self.rank = sum(self.ranks)
+        self.room = -(-self.rank // ALIGNED) * ALIGNED
         """Columns that its input's memory should have free at the right."""
         self.is_trained = self.bases[0].weight.requires_grad
         if self.adapted and (len(self.adapted) < len(linears) or self.is_trained):
             raise ValueError("all layers of a group have a LoRA on frozen weights, or none has")
-        shape = sum(self.sizes), self.inputs + self.rank
+        shape = sum(self.sizes), self.inputs + self.room
         place = self.bases[0].weight.device
         self.joined_NK = torch.zeros(shape, dtype=kind, device=place)
         self.down_RK = torch.zeros(self.rank, self.inputs, dtype=kind, device=place)
@@ -55,15 +59,20 @@ class Group:
                 base.weight.data = place
 
     def release(self) -> None:
-        """Give the modules weights of their own again, as saving a model wants them."""
-        for base in self.bases:
-            base.weight.data = base.weight.detach().clone()
+        """Give the modules weights of their own again, as saving a model wants them; no more is computed."""
+        for base, rows in zip(self.bases, self._rows, strict=True):
+            if self._holds(base, rows):
+                base.weight.data = base.weight.detach().clone()
+        self.joined_NK = self.joined_NK.new_empty(0)
+
+    def _holds(self, base: Any, rows: slice) -> bool:
+        return base.weight.data_ptr() == self.joined_NK[rows].data_ptr()
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Take over what an optimiser step has changed."""
         for base, rows in zip(self.bases, self._rows, strict=True):
-            if base.weight.data_ptr() != self.joined_NK[rows].data_ptr():
+            if not self._holds(base, rows):
                 self.joined_NK[rows].copy_(base.weight)
         if self.is_trained and self.bias_N is not None:
             torch.cat([base.bias for base in self.bases], out=self.bias_N)
@@ -95,7 +104,9 @@ class _Adapted(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x_TC, group: Group, lane: Lane):
         wide = _widened(x_TC, group.joined_NK.shape[1])
-        torch.mm(x_TC, group.down_RK.t(), out=wide[:, group.inputs :])
+        end = group.inputs + group.rank
+        torch.mm(x_TC, group.down_RK.t(), out=wide[:, group.inputs : end])
+        wide[:, end:] = 0
         ctx.save_for_backward(wide)
         ctx.told = group, lane
         return F.linear(wide, group.joined_NK, group.bias_N)
@@ -103,9 +114,10 @@ class _Adapted(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_TN):
         (wide,), (group, lane) = ctx.saved_tensors, ctx.told
-        x_TC, low_TR = wide[:, : group.inputs], wide[:, group.inputs :]
+        low = slice(group.inputs, group.inputs + group.rank)
+        x_TC, low_TR = wide[:, : group.inputs], wide[:, low]
         grad_wide = grad_TN @ group.joined_NK
-        grad_TR = grad_wide[:, group.inputs :]
+        grad_TR = grad_wide[:, low]
         down = (grad_TR.t() @ x_TC).float()
         up = (low_TR.t().contiguous() @ grad_TN).float()
         for one, rows, columns in zip(group.adapted, group._rows, group._columns, strict=True):
