@@ -259,6 +259,24 @@ def test_shared_beginnings_are_seen_on_a_gpu_too(family, remakes, monkeypatch):
         torch.testing.assert_close(got[name], gradient, rtol=2e-3, atol=2e-4, msg=name)
 
 
+@pytest.mark.parametrize("remakes", [False, True])
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("family", sorted(KINDS))
+def test_nothing_that_lies_here_meets_what_lies_on_a_gpu(family, method, remakes, monkeypatch):
+    """A row on PyTorch's meta device, which calculates nothing and, like a GPU, refuses tensors from here in
+    most operations."""
+    monkeypatch.setattr(place, "steps_for", lambda x: operations)
+    model = adapted(build(family)) if method == "lora" else build(family)
+    causal = model.to("meta").get_base_model() if method == "lora" else model.to("meta")
+    decoder = Decoder(causal, torch.bfloat16, remakes=remakes)
+    spans = [Span(0, 12), Span(12, 19, 0, 12), Span(19, 20, 0, 12)]
+    numbers = (torch.arange(n, device="meta") for n in (20, 20, 8, 8))
+    ids, positions, places, labels = numbers
+    decoder._loss(Row(ids, positions, spans, places, labels), Lane(0, 20)).backward()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert all(parameter.grad.is_meta for parameter in trained)
+
+
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_weights_are_held_once_when_they_are_released(method, kind):

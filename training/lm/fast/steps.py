@@ -154,6 +154,6 @@ class Embed(torch.autograd.Function):
         module, lane = ctx.told
         if module.weight.requires_grad:
             (ids_n,) = ctx.saved_tensors
-            scale = float(getattr(module, "embed_scale", 1.0))
+            scale = getattr(module, "embed_scale", 1.0)
             lane.give(module.weight, grad.float().mul_(scale), ids_n)
         return None, None, None, None, None
