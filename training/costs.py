@@ -58,6 +58,7 @@ def shape_of(config: Mapping) -> Shape | None:
     text = config.get("text_config") or config
     try:
         heads = text["num_attention_heads"]
+        is_gemma = str(config.get("model_type")).startswith("gemma")  # tied, where it does not say
         return Shape(
             layers=text["num_hidden_layers"],
             hidden=text["hidden_size"],
@@ -67,7 +68,9 @@ def shape_of(config: Mapping) -> Shape | None:
             head_size=text.get("head_dim") or text["hidden_size"] // heads,
             vocabulary=text["vocab_size"],
             is_packed=config.get("model_type") in FAST,
-            is_tied=bool(text.get("tie_word_embeddings", config.get("tie_word_embeddings", True))),
+            is_tied=bool(
+                config.get("tie_word_embeddings", text.get("tie_word_embeddings", is_gemma))
+            ),
         )
     except (KeyError, TypeError):
         return None

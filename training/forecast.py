@@ -277,10 +277,12 @@ def memory_bytes(
     shape, trained = shape_of(base), trained_parameters(base, method, rank)
     size = 4 if found.get("precision") == "float32" else 2
     linear = min(shape.weights, base.parameters)
-    rest = base.parameters - linear
-    state = linear * size + rest * (size % 4) + 16 * trained
-    if method != recipe.FULL:  # in bf16 a head of its own weighs 2 bytes, one with the embedding 6
-        state += 4 * rest if shape.is_tied or size == 4 else rest
+    words = (base.parameters - linear) // (1 if shape.is_tied else 2)
+    if method == recipe.FULL:  # in fp32, in which it is trained, it is computed with itself
+        state = size * (linear + words) if size < 4 else 0
+    else:  # an embedding in fp32; a head, unless that is one with it
+        state = size * (linear + words * (not shape.is_tied or size < 4)) + 4 * words
+    state += 16 * trained
     squares, labels = row_tokens**2, row_tokens / 4
     if kept and kept.tokens:
         squares = max(kept.longest_used**2, row_tokens * kept.squares / kept.tokens)

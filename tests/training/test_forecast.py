@@ -203,7 +203,51 @@ def test_the_shape_is_that_of_the_model(tiny_base):
     assert shape.weights == sum(rows * columns for rows, columns in linear)
     assert shape.sides == sum(rows + columns for rows, columns in linear)
     assert shape.is_packed and costs.FAST == PACKABLE
+    assert shape.is_tied == (model.lm_head.weight is model.model.embed_tokens.weight)
     assert costs.shape_of({"hidden_size": 4}) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "is_tied"),
+    [
+        ({"model_type": "llama"}, False),
+        ({"model_type": "llama", "tie_word_embeddings": True}, True),
+        ({"model_type": "gemma3_text"}, True),
+        ({"model_type": "gemma3_text", "tie_word_embeddings": False}, False),
+    ],
+)
+def test_a_head_is_one_with_the_embedding_where_the_model_says_so(told, is_tied):
+    sizes = {
+        "num_hidden_layers": 2,
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_attention_heads": 2,
+    }
+    assert costs.shape_of(sizes | {"vocab_size": 30} | told).is_tied == is_tied
+
+
+@pytest.mark.parametrize(
+    ("method", "precision", "difference"),
+    [
+        ("lora", "bfloat16", 3),
+        ("lora", "float32", 0),
+        ("full", "bfloat16", 1),
+        ("full", "float32", 0),
+    ],
+)
+def test_a_head_of_its_own_is_held_in_the_precision_of_computing(
+    base, method, precision, difference
+):
+    """Of as many numbers beside the layers, half are the head's then, and none of them stands twice."""
+    rates = making.RATES | {"precision": precision}
+    one, own = (
+        forecast.memory_bytes(
+            replace(base, shape=replace(SMOL, is_tied=is_tied)), method, 40_000, rates=rates
+        )
+        for is_tied in (True, False)
+    )
+    beside = base.parameters - SMOL.weights
+    assert one - own == pytest.approx(difference * beside, abs=1000)
 
 
 @pytest.mark.parametrize("parameters", [135_000_000, 1_500_000_000, 7_000_000_000])

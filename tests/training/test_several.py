@@ -135,6 +135,18 @@ def test_the_processes_of_a_run_hold_the_same_weights_bit_for_bit(compared):
     assert len(digests) == 2 and len(set(digests)) == 1
 
 
+def test_all_processes_learn_the_most_of_what_each_brings(tmp_path):
+    told = "from training.trainer.world import World; w = World.join(); print(w.most(2 * w.rank), w.most(1 - w.rank))"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", told], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+            env=ENVIRONMENT | {"RANK": str(rank), "WORLD_SIZE": "2", "DADEUM_MEETING": str(tmp_path / "meeting")},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    assert [one.communicate(timeout=120)[0].split() for one in both] == [["2", "1"]] * 2
+
+
 def test_a_run_goes_on_in_as_many_processes_as_there_are_by_then(run_folder):
     """Stopped in two, ended in one; its loss is that of a run that nobody stopped."""
     _, expected = train(run_folder("whole", epochs=4))

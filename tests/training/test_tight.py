@@ -10,15 +10,15 @@ from trainer_runs import of_kind, train
 
 from training.costs import Shape, usual_shape
 from training.lm import tight, trainable
-from training.lm.tight import Savings
+from training.lm.tight import Load, Savings
 
 BILLION = 10**9
 SEVEN = usual_shape(7 * BILLION)
+USUAL = Load(longest=1024, packed=4096, rank=16, dtype=torch.bfloat16)
 
 
-def choice(gigabytes: float, *, rank: int = 16, has_4bit: bool = True, **changes) -> Savings:
-    shape, dtype = replace(SEVEN, **changes), torch.bfloat16
-    return tight.choose(shape, 4096, gigabytes * BILLION, rank, dtype, has_4bit=has_4bit)
+def choice(gigabytes: float, shape: Shape = SEVEN, *, has_4bit: bool = True, **changes) -> Savings:
+    return tight.choose(shape, replace(USUAL, **changes), gigabytes * BILLION, has_4bit=has_4bit)
 
 
 def test_no_more_is_saved_than_memory_asks_for():
@@ -28,43 +28,53 @@ def test_no_more_is_saved_than_memory_asks_for():
     assert choice(150, rank=0) == Savings(remakes=True)
 
 
-def test_where_nothing_fits_the_most_is_saved():
+def test_where_nothing_fits_what_needs_least_is_done():
     assert choice(5) == Savings(remakes=True, is_4bit=True)
     assert choice(5, has_4bit=False) == Savings(remakes=True)
     assert choice(5, rank=0) == Savings(remakes=True)  # all weights are never in 4 bits
+    many_words = replace(usual_shape(BILLION), vocabulary=150_000)  # 4 bits have all logits at once
+    assert choice(2, many_words) == Savings(remakes=True)
+
+
+def test_a_row_is_what_goes_through_at_once():
+    one_by_one = replace(SEVEN, is_packed=False)
+    short, long = (replace(USUAL, longest=length) for length in (512, 8192))
+    for shape, load in ((SEVEN, long), (one_by_one, USUAL)):
+        assert tight.needed(shape, load, Savings()) > tight.needed(shape, short, Savings())
+    assert tight.needed(SEVEN, USUAL, Savings()) == tight.needed(SEVEN, short, Savings())
 
 
 def test_the_forecast_is_what_a_gpu_took():
     """A Llama of 1.2 billion parameters with LoRA, rows of up to 3,603 tokens, on an H200."""
     shape = Shape(30, 1920, 5760, 30, 10, 64, vocabulary=49_152)
-    forecast = tight.needed(shape, 3603, Savings(), 16, torch.bfloat16)
+    forecast = tight.needed(shape, replace(USUAL, packed=3603), Savings())
     assert forecast == pytest.approx(11_362 * 2**20, rel=0.05)
 
 
 @pytest.mark.parametrize(
-    ("rank", "change"),
+    ("load", "times_words"),
     [
-        (16, {"dtype": torch.float32}),
-        (16, {"rank": 256}),
-        (0, {"shape": replace(SEVEN, is_tied=False)}),
-        (16, {"shape": replace(SEVEN, is_packed=False)}),
+        (USUAL, 0),  # an embedding in fp32 and its copy in bf16; or a head in bf16 beside it
+        (replace(USUAL, dtype=torch.float32), 4),
+        (replace(USUAL, rank=0), 16),
     ],
-    ids=("a GPU without bfloat16", "a larger LoRA", "a head of its own", "another architecture"),
+    ids=("LoRA", "LoRA in fp32", "all weights"),
 )
-def test_what_weighs_more_is_forecast_so(rank, change):
-    usual = {
-        "shape": SEVEN,
-        "tokens": 1024,
-        "way": Savings(),
-        "rank": rank,
-        "dtype": torch.bfloat16,
-    }
-    assert tight.needed(**usual | change) > tight.needed(**usual)
+def test_a_head_of_its_own_weighs_what_it_weighs(load, times_words):
+    own = replace(SEVEN, is_tied=False)
+    more = tight.needed(own, load, Savings()) - tight.needed(SEVEN, load, Savings())
+    assert more == times_words * SEVEN.hidden * SEVEN.vocabulary
+
+
+@pytest.mark.parametrize("change", [{"dtype": torch.float32}, {"rank": 256}], ids=str)
+def test_what_weighs_more_is_forecast_so(change):
+    more = tight.needed(SEVEN, replace(USUAL, **change), Savings())
+    assert more > tight.needed(SEVEN, USUAL, Savings())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_processors_save_nothing(tiny_base):
-    assert tight.savings(tiny_base, 10**9, 16, torch.bfloat16) == Savings()
+    assert tight.savings(tiny_base, replace(USUAL, longest=10**9)) == Savings()
 
 
 def test_layers_computed_again_give_the_same_gradients(tiny_base, monkeypatch):

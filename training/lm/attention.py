@@ -67,9 +67,8 @@ def within(
             x.float().index_select(0, segments.keys_J).to(x.dtype) for x in (k_TKD, v_TKD)
         )
     if has_flash(q_THD):
-        from torch.nn.attention.varlen import (
-            varlen_attn,
-        )  # it takes long, and processors have no use
+        # not before: it takes long, and processors have no use for it
+        from torch.nn.attention.varlen import varlen_attn
 
         found = varlen_attn(
             q_THD, k_TKD, v_TKD, segments.starts_S, segments.key_starts_S, segments.longest,
@@ -100,10 +99,11 @@ def _gpu_has_flash() -> bool:
 
 
 def _one(query, key, value, scale: float | None, window: int | None) -> torch.Tensor:
-    """The last query sees the last key. Keys stand once for each query head: what takes them shared keeps
-    the square of the length on GPUs without FlashAttention."""
+    """The last query sees the last key. Keys stand once for each query head: GPUs without FlashAttention
+    that are given them shared keep the square of the length."""
     queries, keys = query.shape[2], key.shape[2]
-    key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], 1) for x in (key, value))
+    if (times := query.shape[1] // key.shape[1]) > 1:
+        key, value = (x.repeat_interleave(times, 1) for x in (key, value))
     mask = None
     if queries < keys or (window and keys > window):
         place = torch.arange(keys, device=query.device)

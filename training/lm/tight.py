@@ -23,6 +23,8 @@ LOGIT_BYTES = 14
 """A label's logit as it comes, and three times in fp32 while its loss is computed."""
 GATE_BYTES = 48
 """What the backward pass of a gate makes of each of its numbers, in fp32, while it lasts."""
+SIDES = 7
+"""Linear layers with a LoRA in each layer of a decoder."""
 TRAINED_BYTES = 20
 """A LoRA's number in fp32 with gradient and two moments, and copies that are computed with."""
 
@@ -35,59 +37,75 @@ class Savings:
 
 
 WAYS = (Savings(), Savings(remakes=True), Savings(remakes=True, is_4bit=True))
-"""What saves more stands later."""
+"""Each is slower than the one before."""
 
 
-def savings(base: Path, tokens: int, rank: int, dtype: torch.dtype) -> Savings:
-    """Return what has to be saved, so that rows of so many tokens fit into the GPU's free memory; `rank` is
-    the LoRA's, or 0 where all weights are trained. `dtype` is what is computed in."""
+@dataclass(frozen=True)
+class Load:
+    """What is trained at once, and in which precision."""
+
+    longest: int
+    """Tokens of the longest example."""
+    packed: int
+    """Tokens of a row, where examples are packed."""
+    rank: int
+    """Of the LoRA; 0 where all weights are trained."""
+    dtype: torch.dtype
+
+
+def savings(base: Path, load: Load) -> Savings:
+    """Return what has to be saved, so that a row of the training fits into the GPU's free memory."""
     shape = shape_of(json.loads((base / "config.json").read_text()))
     if device().type != "cuda" or shape is None:
         return Savings()
-    free = USABLE * torch.cuda.mem_get_info()[0]
-    return choose(shape, tokens, free, rank, dtype, has_4bit=has_4bit())
+    return choose(shape, load, USABLE * torch.cuda.mem_get_info()[0], has_4bit=has_4bit())
 
 
-def choose(
-    shape: Shape, tokens: int, free: float, rank: int, dtype: torch.dtype, *, has_4bit: bool
-) -> Savings:
-    """Return the least that fits; the most where nothing does."""
-    ways = [way for way in WAYS if not way.is_4bit or (has_4bit and rank)]
-    fitting = (way for way in ways if needed(shape, tokens, way, rank, dtype) <= free)
-    return next(fitting, ways[-1])
+def choose(shape: Shape, load: Load, free: float, *, has_4bit: bool) -> Savings:
+    """Return the quickest way that fits; where none does, the one that needs least."""
+    ways = [way for way in WAYS if not way.is_4bit or (has_4bit and load.rank)]
+    fitting = (way for way in ways if needed(shape, load, way) <= free)
+    return next(fitting, min(ways, key=lambda way: needed(shape, load, way)))
 
 
-def needed(shape: Shape, tokens: int, way: Savings, rank: int, dtype: torch.dtype) -> float:
+def needed(shape: Shape, load: Load, way: Savings) -> float:
     """Forecast the bytes of weights, what the optimiser holds, and one row."""
+    size = load.dtype.itemsize
     is_fast = shape.is_packed and not way.is_4bit
-    size = dtype.itemsize
-    row = _fast_row(shape, tokens, way, size) if is_fast else _plain_row(shape, tokens, way)
-    return _weights(shape, way, rank, size, is_fast) + TRAINED_BYTES * rank * shape.sides + row
+    tokens = max(load.longest, load.packed) if shape.is_packed else load.longest
+    row = _fast_row(shape, load, way, tokens) if is_fast else _plain_row(shape, way, tokens)
+    trained = TRAINED_BYTES * load.rank * shape.sides
+    held = _frozen(shape, way, size, is_fast) if load.rank else _trained(shape, size)
+    return held + trained + row
 
 
-def _weights(shape: Shape, way: Savings, rank: int, size: int, is_fast: bool) -> float:
-    """`size`: bytes of a number that is computed with; embeddings are in fp32."""
+def _frozen(shape: Shape, way: Savings, size: int, is_fast: bool) -> float:
+    """Bytes of a base with a LoRA, `size` of a number that is computed with; the embedding is in fp32."""
     words = shape.hidden * shape.vocabulary
-    heads = 1 if shape.is_tied else 2
-    if not rank:  # in fp32 weight, gradient, two moments; and what is computed with
-        copy = size if size < 4 else 0
-        return (16.0 + copy) * (shape.weights + heads * words)
     if way.is_4bit:
-        return 0.6 * shape.weights + 4.0 * heads * words
-    return size * (shape.weights + words * (is_fast or heads > 1)) + 4.0 * words
+        return 0.6 * shape.weights + 4.0 * words * (1 if shape.is_tied else 2)
+    has_head = not shape.is_tied or (is_fast and size < 4)
+    return size * (shape.weights + words * has_head) + 4.0 * words
 
 
-def _fast_row(shape: Shape, tokens: int, way: Savings, size: int) -> float:
-    kept = shape.width
+def _trained(shape: Shape, size: int) -> float:
+    """Bytes of weights that are all trained: in fp32 weight, gradient and two moments, of the head another
+    gradient, and what is computed with."""
+    words = shape.hidden * shape.vocabulary
+    copied = size if size < 4 else 0
+    numbers = shape.weights + words * (1 if shape.is_tied else 2)
+    return 16.0 * numbers + copied * (shape.weights + words) + (4.0 + size) * words
+
+
+def _fast_row(shape: Shape, load: Load, way: Savings, tokens: int) -> float:
+    kept = shape.width + SIDES * load.rank * shape.layers
     if way.remakes:
-        kept = 2 * shape.layers * shape.hidden + shape.width / shape.layers
-    labels = min(tokens, CHUNK)
-    return (
-        tokens * (size * kept + GATE_BYTES * shape.inner) + labels * LOGIT_BYTES * shape.vocabulary
-    )
+        kept = 2 * shape.layers * shape.hidden + kept / shape.layers
+    labels = min(tokens, CHUNK) * LOGIT_BYTES * shape.vocabulary
+    return tokens * (load.dtype.itemsize * kept + GATE_BYTES * shape.inner) + labels
 
 
-def _plain_row(shape: Shape, tokens: int, way: Savings) -> float:
+def _plain_row(shape: Shape, way: Savings, tokens: int) -> float:
     kept = shape.width
     if way.remakes:
         kept = shape.layers * shape.hidden + shape.width / shape.layers
@@ -114,5 +132,5 @@ def loading(way: Savings) -> dict[str, Any]:
 
 
 def apply(model: Any, way: Savings) -> None:
-    if way.remakes:
+    if way.remakes and model.supports_gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})

@@ -133,9 +133,9 @@ class Run:
         """Make the model, its optimiser and what is checked on the way ready."""
         order = self.order
         dtype = self.world.choice((torch.float32, torch.bfloat16), lm.training_dtype)
-        rank = order.lora_rank if order.method == lm.LORA else 0
-        way = tight.savings(order.weights, self._longest_row(), rank, dtype)
-        way = tight.WAYS[self.world.most(tight.WAYS.index(way), len(tight.WAYS))]
+        way = tight.WAYS[
+            self.world.most(tight.WAYS.index(tight.savings(order.weights, self._work(dtype))))
+        ]
         self.trainable = lm.prepare(
             order.weights, order.method, rank=order.lora_rank, alpha=order.lora_alpha, seed=order.seed,
             adapter=order.foundation, dtype=dtype, way=way,
@@ -148,10 +148,12 @@ class Run:
             self.parameters.values(), lr=order.learning_rate, weight_decay=0.0, fused=True
         )
 
-    def _longest_row(self) -> int:
-        """Return the most tokens that go through the model at once."""
-        longest = int(np.diff(self.corpus.starts).max())
-        return max(longest, min(self.order.row_tokens, self.order.batch_size * longest))
+    def _work(self, dtype: torch.dtype) -> tight.Load:
+        """Say what this process trains at once."""
+        order, longest = self.order, int(np.diff(self.corpus.starts).max())
+        share = math.ceil(order.batch_size / self.world.size)
+        rank = order.lora_rank if order.method == lm.LORA else 0
+        return tight.Load(longest, min(order.row_tokens, share * longest), rank, dtype)
 
     def _packs(self, indices: np.ndarray) -> Iterator[batch.Pack]:
         """Yield this process's part of some examples."""

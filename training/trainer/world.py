@@ -84,10 +84,13 @@ class World:
         (place,) = self.sum(options.index(choose()) if self.leads else 0)
         return options[int(place)]
 
-    def most(self, number: int, count: int) -> int:
-        """Return the largest of the numbers, each below `count`, that all processes bring; each must call it."""
-        told = self.sum(*(number >= one for one in range(count)))
-        return sum(total > 0 for total in told) - 1
+    def most(self, number: int) -> int:
+        """Return the largest of the numbers that all processes bring; each must call it."""
+        if self.size == 1:
+            return number
+        told = torch.tensor(number, device=device())
+        distributed.all_reduce(told, distributed.ReduceOp.MAX)
+        return int(told)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Give every process the sum of all gradients, bit for bit the same; each must call it. One that

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from training.lm.fast import place
+from training.lm.fast import backend
 
 CHUNK = 256
 """Labels at once: their logits are as wide as the vocabulary."""
@@ -23,7 +23,7 @@ class CrossEntropy(torch.autograd.Function):
             rows = slice(start, start + CHUNK)
             x = x_LC[rows]
             logits = F.linear(x, head.weight, head.bias)
-            place.steps_for(logits).cross_entropy(logits, labels_L[rows], loss_L[rows])
+            backend.steps_for(logits).cross_entropy(logits, labels_L[rows], loss_L[rows])
             if not is_learning:
                 continue
             torch.mm(logits, head.weight, out=grad_LC[rows])

@@ -28,7 +28,7 @@ class Group:
         self.inputs = self.bases[0].weight.shape[1]
         self.ranks = [one.lora_A["default"].weight.shape[0] for one in self.adapted]
         self.rank = sum(self.ranks)
-        self.room = -(-self.rank // ALIGNED) * ALIGNED
+        self.room = self.rank and self.rank + -(self.inputs + self.rank) % ALIGNED
         """Columns that its input's memory should have free at the right."""
         self.is_trained = self.bases[0].weight.requires_grad
         if self.adapted and (len(self.adapted) < len(linears) or self.is_trained):
@@ -39,6 +39,8 @@ class Group:
         self.down_RK = torch.zeros(self.rank, self.inputs, dtype=kind, device=place)
         biases = [base.bias for base in self.bases]
         self.bias_N = None if biases[0] is None else torch.cat(biases).detach().to(kind)
+        self.moved: list[Any] = []
+        """Layers whose weights lie in the joined matrix."""
         self._take_over()
         self.refresh()
 
@@ -57,22 +59,19 @@ class Group:
             place.copy_(base.weight.detach())
             if not base.weight.requires_grad or base.weight.dtype == place.dtype:
                 base.weight.data = place
+                self.moved.append(base)
 
     def release(self) -> None:
         """Give the modules weights of their own again, as saving a model wants them; no more is computed."""
-        for base, rows in zip(self.bases, self._rows, strict=True):
-            if self._holds(base, rows):
-                base.weight.data = base.weight.detach().clone()
+        for base in self.moved:
+            base.weight.data = base.weight.detach().clone()
         self.joined_NK = self.joined_NK.new_empty(0)
-
-    def _holds(self, base: Any, rows: slice) -> bool:
-        return base.weight.data_ptr() == self.joined_NK[rows].data_ptr()
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Take over what an optimiser step has changed."""
         for base, rows in zip(self.bases, self._rows, strict=True):
-            if not self._holds(base, rows):
+            if base not in self.moved:
                 self.joined_NK[rows].copy_(base.weight)
         if self.is_trained and self.bias_N is not None:
             torch.cat([base.bias for base in self.bases], out=self.bias_N)

@@ -6,7 +6,7 @@ are left free at its right (linear.py).
 
 import torch
 
-from training.lm.fast import place
+from training.lm.fast import backend
 
 
 def _with_room(x_nC: torch.Tensor, width: int, room: int) -> torch.Tensor:
@@ -22,7 +22,7 @@ class Norm(torch.autograd.Function):
         n, width = x_nC.shape
         out_nK = _with_room(x_nC, width, room)
         shrink_n = x_nC.new_empty(n, dtype=torch.float32)
-        place.steps_for(x_nC).norm(x_nC, weight, eps, offset, out_nK, shrink_n)
+        backend.steps_for(x_nC).norm(x_nC, weight, eps, offset, out_nK, shrink_n)
         ctx.save_for_backward(x_nC, shrink_n)
         ctx.told = weight, offset, lane
         return out_nK[:, :width]
@@ -53,7 +53,7 @@ def _norm_back(ctx, grad_nC, further_nC) -> torch.Tensor:
     grad_weight = _room_for_gradient(weight)
     found = torch.empty_like(x_nC)
     further_nC = x_nC[:0] if further_nC is None else further_nC.contiguous()
-    place.steps_for(x_nC).norm_back(
+    backend.steps_for(x_nC).norm_back(
         grad_nC.contiguous(), x_nC, shrink_n, weight, offset, further_nC, found, grad_weight
     )
     if weight.requires_grad:
@@ -63,8 +63,9 @@ def _norm_back(ctx, grad_nC, further_nC) -> torch.Tensor:
 
 class Heads(torch.autograd.Function):
     """(n, (H + 2 K) · D) queries, keys and values side by side → (H, n, D), (K, n, D), (K, n, D), or
-    `by_token` (n, H, D), (n, K, D), (n, K, D): queries and keys normed where the family norms them, then turned by rotary position embedding (Su et al. 2021),
-    of which `turns` has the (n, D) cosines and signed sines, as `signed` makes them, in fp32."""
+    `by_token` (n, H, D), (n, K, D), (n, K, D): queries and keys normed where the family norms them, then
+    turned by rotary position embedding (Su et al. 2021), of which `turns` has the (n, D) cosines and
+    signed sines, as `signed` makes them, in fp32."""
 
     @staticmethod
     def forward(
@@ -79,7 +80,7 @@ class Heads(torch.autograd.Function):
             out = all_nN.new_empty((n, count, size) if by_token else (count, n, size))
             eps = norms[2] if norms else 0.0
             out_HnD = out.transpose(0, 1) if by_token else out
-            place.steps_for(out).heads(all_nN, first, *turns, weight, eps, offset, out_HnD)
+            backend.steps_for(out).heads(all_nN, first, *turns, weight, eps, offset, out_HnD)
             found.append(out)
             first += count * size
         values = all_nN[:, first:].unflatten(1, (key_heads, size))
@@ -94,7 +95,7 @@ class Heads(torch.autograd.Function):
         found, first = all_nN.new_empty(grad_q.shape[1], all_nN.shape[1]), 0
         for grad, weight in zip((grad_q, grad_k), _weights(norms), strict=True):
             grad_weight = _room_for_gradient(weight)
-            place.steps_for(grad).heads_back(
+            backend.steps_for(grad).heads_back(
                 grad if by_token else grad.contiguous(), all_nN, first, *turns, weight,
                 norms[2] if norms else 0.0, offset, found, grad_weight,
             )  # fmt: skip
@@ -127,7 +128,7 @@ class Gate(torch.autograd.Function):
     def forward(ctx, both_nJ, is_silu: bool, room: int):
         width = both_nJ.shape[1] // 2
         out_nK = _with_room(both_nJ, width, room)
-        place.steps_for(both_nJ).gate(both_nJ, is_silu, out_nK)
+        backend.steps_for(both_nJ).gate(both_nJ, is_silu, out_nK)
         ctx.save_for_backward(both_nJ)
         ctx.is_silu = is_silu
         return out_nK[:, :width]
@@ -136,7 +137,7 @@ class Gate(torch.autograd.Function):
     def backward(ctx, grad_nC):
         (both_nJ,) = ctx.saved_tensors
         found = torch.empty_like(both_nJ)
-        place.steps_for(both_nJ).gate_back(grad_nC.contiguous(), both_nJ, ctx.is_silu, found)
+        backend.steps_for(both_nJ).gate_back(grad_nC.contiguous(), both_nJ, ctx.is_silu, found)
         return found, None, None
 
 
