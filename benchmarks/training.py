@@ -168,7 +168,7 @@ def run(name: str, folder: Path, told: argparse.Namespace, steps: int) -> dict:
 def ours(folder: Path, steps: int, is_plain: bool) -> dict:
     """Run our trainer's own steps in order, in this process."""
     import numpy as np
-    from clock import peak_mb
+    from gpu import peak_mb, settle
 
     from training.lm import speed, trainable
     from training.trainer import order, train
@@ -254,6 +254,7 @@ def operations(job) -> int:
 def gemm_peak(seconds: float = 1.0) -> float:
     """Return the best of many bf16 matrix products on all threads, in GFLOPS."""
     import torch
+    from gpu import settle
 
     best = 0.0
     place = "cuda" if torch.cuda.is_available() else "cpu"
@@ -267,14 +268,6 @@ def gemm_peak(seconds: float = 1.0) -> float:
             settle()
             best = max(best, 2 * side**3 / (time.perf_counter() - begun) / 1e9)
     return best
-
-
-def settle() -> None:
-    """Wait until a GPU has done what it was told."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def compare(folder: Path, told: argparse.Namespace) -> None:

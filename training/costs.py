@@ -14,6 +14,8 @@ FAST = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma3_text"})
 PRODUCTS, ELEMENTS, ATTENTION, LOGITS = "products", "elements", "attention", "logits"
 KEPT_BYTES = {ELEMENTS: 3.0, ATTENTION: 3.0, LOGITS: 16.0}
 """What a number weighs while a row goes through, until this machine was measured."""
+CHECKPOINT_SHARE = 20
+"""Between checkpoints passes at least 20 times as long as one takes."""
 LIBRARY_BYTES = 700_000_000
 LEFT_BYTES = 150_000_000
 """What the allocator and oneDNN keep of rows of other lengths, each time that the steps double."""
@@ -74,6 +76,20 @@ def shape_of(config: Mapping) -> Shape | None:
         )
     except (KeyError, TypeError):
         return None
+
+
+def checkpoint_pause(wanted_seconds: float, cost_seconds: float) -> float:
+    """Return the seconds between checkpoints that take so long each; 0 writes one after every step."""
+    return wanted_seconds and max(wanted_seconds, CHECKPOINT_SHARE * cost_seconds)
+
+
+def weight_bytes(linear: int, words: int, *, is_tied: bool, size: int, is_full: bool) -> float:
+    """Return what the weights take that a training computes with, `size` bytes each: `linear` numbers in the
+    layers, `words` in the embedding and as many in the head. What is trained itself is apart."""
+    if is_full:  # in fp32, in which it is trained, it is computed with itself
+        return size * (linear + words) if size < 4 else 0
+    has_head = not is_tied or size < 4
+    return size * (linear + words * has_head) + 4 * words  # an embedding is in fp32
 
 
 def usual_shape(parameters: int) -> Shape:

@@ -233,11 +233,11 @@ def _answer_seconds(shape: Shape, kept: Kept, rates: dict, looks: int, seconds: 
 def _saving_seconds(
     base: Base, method: str, resolved: dict, rates: dict, steps: int, seconds: float
 ) -> float:
-    """Return what checkpoints take, as trainer/train.py writes them; the result beside."""
+    """Return what checkpoints take, and the result."""
     trained = trained_parameters(base, method, rank_of(resolved))
     checkpoint = 12 * trained * rates["write"]
-    pause = max(settings.CHECKPOINT_SECONDS, 20 * checkpoint)
-    count = seconds / pause if settings.CHECKPOINT_SECONDS else steps
+    pause = costs.checkpoint_pause(settings.CHECKPOINT_SECONDS, checkpoint)
+    count = seconds / pause if pause else steps
     result = disk(base, method, resolved).result_bytes * rates["write"]
     return count * checkpoint + result
 
@@ -278,11 +278,9 @@ def memory_bytes(
     size = 4 if found.get("precision") == "float32" else 2
     linear = min(shape.weights, base.parameters)
     words = (base.parameters - linear) // (1 if shape.is_tied else 2)
-    if method == recipe.FULL:  # in fp32, in which it is trained, it is computed with itself
-        state = size * (linear + words) if size < 4 else 0
-    else:  # an embedding in fp32; a head, unless that is one with it
-        state = size * (linear + words * (not shape.is_tied or size < 4)) + 4 * words
-    state += 16 * trained
+    state = 16 * trained + costs.weight_bytes(
+        linear, words, is_tied=shape.is_tied, size=size, is_full=method == recipe.FULL
+    )
     squares, labels = row_tokens**2, row_tokens / 4
     if kept and kept.tokens:
         squares = max(kept.longest_used**2, row_tokens * kept.squares / kept.tokens)

@@ -1,10 +1,10 @@
 """What the peers that build on transformers' Trainer share: a clock for steps, and what is told."""
 
 import json
-import resource
 import time
 
 import torch
+from gpu import peak_mb, settle
 from transformers import TrainerCallback
 
 BATCH, RANK, RATE, LENGTH = 8, 16, 2e-4, 1024
@@ -19,8 +19,7 @@ class Clock(TrainerCallback):
         self.started = time.perf_counter()
 
     def on_step_end(self, *args, **kwargs) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        settle()
         self.seconds.append(time.perf_counter() - self.started)
 
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:
@@ -30,13 +29,6 @@ class Clock(TrainerCallback):
     def tell(self) -> None:
         told = {"seconds": self.seconds, "losses": self.losses, "peak_mb": peak_mb()}
         print(json.dumps(told))
-
-
-def peak_mb() -> float:
-    """Return the most memory that this process took: of the GPU where there is one."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def options(folder: str, steps: int) -> dict:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from training.costs import Shape, shape_of
+from training.costs import Shape, shape_of, weight_bytes
 from training.lm.fast.head import CHUNK
 from training.lm.load import device
 
@@ -75,26 +75,18 @@ def needed(shape: Shape, load: Load, way: Savings) -> float:
     tokens = max(load.longest, load.packed) if shape.is_packed else load.longest
     row = _fast_row(shape, load, way, tokens) if is_fast else _plain_row(shape, way, tokens)
     trained = TRAINED_BYTES * load.rank * shape.sides
-    held = _frozen(shape, way, size, is_fast) if load.rank else _trained(shape, size)
-    return held + trained + row
+    return _held(shape, way, load.rank, size) + trained + row
 
 
-def _frozen(shape: Shape, way: Savings, size: int, is_fast: bool) -> float:
-    """Bytes of a base with a LoRA, `size` of a number that is computed with; the embedding is in fp32."""
+def _held(shape: Shape, way: Savings, rank: int, size: int) -> float:
+    """Bytes of the weights, `size` of a number that is computed with; and where all are trained, of what
+    the optimiser holds and of another gradient of the head."""
     words = shape.hidden * shape.vocabulary
+    ends = words * (1 if shape.is_tied else 2)
     if way.is_4bit:
-        return 0.6 * shape.weights + 4.0 * words * (1 if shape.is_tied else 2)
-    has_head = not shape.is_tied or (is_fast and size < 4)
-    return size * (shape.weights + words * has_head) + 4.0 * words
-
-
-def _trained(shape: Shape, size: int) -> float:
-    """Bytes of weights that are all trained: in fp32 weight, gradient and two moments, of the head another
-    gradient, and what is computed with."""
-    words = shape.hidden * shape.vocabulary
-    copied = size if size < 4 else 0
-    numbers = shape.weights + words * (1 if shape.is_tied else 2)
-    return 16.0 * numbers + copied * (shape.weights + words) + (4.0 + size) * words
+        return 0.6 * shape.weights + 4.0 * ends
+    held = weight_bytes(shape.weights, words, is_tied=shape.is_tied, size=size, is_full=not rank)
+    return held if rank else held + 16.0 * (shape.weights + ends) + (4.0 + size) * words
 
 
 def _fast_row(shape: Shape, load: Load, way: Savings, tokens: int) -> float:

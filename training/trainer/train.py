@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from training.chat import Renderer
+from training.costs import checkpoint_pause
 from training.errors import UserError
 from training.lm import tight
 from training.lm import trainable as lm
@@ -26,8 +27,6 @@ CHART_POINTS = 2000
 """Points of the chart that are stored of a whole run, at most about twice as many."""
 PROGRESS_SECONDS = 0.5
 """Between points only the latest figures are told."""
-CHECKPOINT_SHARE = 20
-"""A checkpoint is written at most every 20 times as long as the last one took."""
 
 
 TOLD = (
@@ -219,9 +218,7 @@ class Run:
                 said_at = time.monotonic()
                 self._say_metrics("progress", loss, norm)
             self._validate_if_due(every)
-            pause = self.order.checkpoint_seconds and max(
-                self.order.checkpoint_seconds, CHECKPOINT_SHARE * save_cost
-            )
+            pause = checkpoint_pause(self.order.checkpoint_seconds, save_cost)
             is_due = self._hear(not is_last and time.monotonic() - saved_at >= pause)
             if self.is_stopping or is_due:
                 begun = time.monotonic()
